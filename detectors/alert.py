@@ -1,0 +1,132 @@
+"""What leaves the judge: alerts and metrics as values, in the published format.
+
+Only what follows from summaries, profile and semantic configuration is in them, and floats
+carry 9 significant digits: this is what *byte for byte* means.
+"""
+
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+
+import msgspec
+
+__all__ = [
+    "Alert",
+    "AlertEffect",
+    "Block",
+    "Metric",
+    "alert_id",
+    "encode",
+    "instant",
+    "nine_digits",
+]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_YEARS_END_MS = 253_402_300_799_999
+
+
+def instant(time_ms: int) -> str:
+    """Write a time in RFC 3339, in UTC, with milliseconds where there are any.
+
+    >>> instant(1_700_000_000_250), instant(1_700_000_000_000)
+    ('2023-11-14T22:13:20.250Z', '2023-11-14T22:13:20Z')
+    """
+    time = _EPOCH + timedelta(milliseconds=min(time_ms, _YEARS_END_MS))
+    digits = "milliseconds" if time.microsecond else "seconds"
+    return time.isoformat(timespec=digits).replace("+00:00", "Z")
+
+
+def nine_digits(value: float) -> float:
+    """Round to 9 significant digits, the precision of every float in a record.
+
+    >>> nine_digits(1 / 3)
+    0.333333333
+    """
+    return float(f"{value:.9g}")
+
+
+class Block(msgspec.Struct, frozen=True):
+    """Give a block's span in event time, as text; the end is excluded."""
+
+    start: str
+    end: str
+
+
+class AlertEffect(msgspec.Struct, frozen=True):
+    """Say how large a change is: in standard deviations, and in the value's own unit."""
+
+    sigma: float
+    from_: float = msgspec.field(name="from")
+    to: float = 0.0
+    unit: str | None = None
+    shares: dict[str, tuple[float, float]] = {}
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """Hold one revision of an alarm of one stream, in the published order of fields."""
+
+    schema: int = 1
+    id: str
+    revision: int
+    status: str
+    time: str
+    severity: str
+    incident: str
+    summary: str
+    model: str
+    version: str | None
+    channel: str
+    slice: dict[str, str]
+    detectors: tuple[str, ...]
+    direction: str
+    block: Block
+    onset: str
+    score: float
+    threshold: float
+    expected_false_alarms_per_week: float
+    effect: AlertEffect
+    n: int
+    n_reference: int
+    distances: dict[str, float]
+    causes: tuple[str, ...] = ()
+    profile: str
+    config: str
+    labels: dict[str, str] = {}
+
+    @property
+    def key(self) -> str:
+        """Give the key of the revision's record."""
+        return f"{self.id}/{self.revision}"
+
+
+class Metric(msgspec.Struct, frozen=True, kw_only=True):
+    """Hold what one stream was like in one finalised block, in the published order of fields."""
+
+    schema: int = 1
+    model: str
+    version: str | None
+    channel: str
+    slice: dict[str, str]
+    block: Block
+    n: int
+    missing: int
+    mean: float | None = None
+    sd: float | None = None
+    quantiles: dict[str, float] = {}
+    distances: dict[str, float] = {}
+    scores: dict[str, float] = {}
+    detectors: dict[str, float | bool] = {}
+    late: int = 0
+    profile: str
+
+
+def alert_id(*identity: object) -> str:
+    """Hash an alert's identity: the same log gives the same id, whoever judges it.
+
+    The identity is (model, version, channel, slice, onset bucket, profile, configuration).
+    """
+    return blake2b(msgspec.json.encode(identity), digest_size=16).hexdigest()
+
+
+def encode(value: Alert | Metric) -> bytes:
+    """Write an alert or metric as canonical JSON: fields in their published order."""
+    return msgspec.json.encode(value)

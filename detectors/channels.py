@@ -1,0 +1,105 @@
+"""A reference's events to channels and slices: what a profile fixes before anything is counted."""
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.alert import nine_digits
+from detectors.columns import raw_values, slice_values
+from detectors.events import Event, canonical
+from detectors.profile import Channel
+
+__all__ = ["BINS", "FitOptions", "find_channels", "find_slices"]
+
+BINS = 32
+OCCURRENCES_MIN = 10
+_TWO_VALUED = 2
+_WHOLE = 0.999
+
+
+class FitOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Hold the choices of a fit; None means: propose it from the traffic."""
+
+    bucket_seconds: int | None = None
+    block_events: int = 50
+    block_seconds: int | None = None
+    by: tuple[tuple[str, ...], ...] | None = None
+    share_min: float = 0.005
+    categories_max: int = 200
+    streams_max: int = 20_000
+
+
+def _names(events: Sequence[Event]) -> list[str]:
+    """List every channel that any event carries, in a fixed order."""
+    features = sorted(set(chain.from_iterable(e.features for e in events)))
+    attributions = sorted(set(chain.from_iterable(e.attributions for e in events)))
+    metrics = sorted(set(chain.from_iterable(e.metrics for e in events)))
+    named = [f"feature:{f}" for f in features]
+    named += [f"attribution:{a}" for a in attributions] + [f"metric:{m}" for m in metrics]
+    return ["prediction", "error", "latency", *named]
+
+
+def _edges(values: NDArray[np.float64]) -> tuple[float, ...]:
+    """Cut a number's range at the reference's quantiles, each a value that occurred."""
+    low, high = float(values.min()), float(values.max())
+    cuts = np.quantile(values, np.linspace(0, 1, BINS + 1)[1:-1], method="inverted_cdf")
+    inner = [float(c) for c in np.unique(cuts) if c < high]
+    return (float(np.nextafter(low, -np.inf)), *inner, high)
+
+
+def _numeric(name: str, values: NDArray[np.float64]) -> Channel:
+    """Make a numeric channel: centred at the median, scaled by half the middle 68 %."""
+    low, centre, high = np.quantile(values, (0.16, 0.5, 0.84), method="inverted_cdf").tolist()
+    scale = (high - low) / 2 or float(values.std()) or 1.0
+    return Channel(
+        name=name,
+        kind="numeric",
+        centre=nine_digits(centre),
+        scale=nine_digits(scale),
+        edges=_edges(values),
+    )
+
+
+def _channel(name: str, raw: list[Any], options: FitOptions) -> Channel | None:
+    """Decide what a channel is; None where there is nothing to watch."""
+    values = [v for v in raw if v is not None]
+    if not values:
+        return None
+    if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+        numbers = np.array(values, np.float64)
+        if len(np.unique(numbers)) > _TWO_VALUED:
+            return _numeric(name, numbers)
+    counted = Counter(canonical(v) for v in values)
+    frequent = [(-n, c) for c, n in counted.items() if n >= OCCURRENCES_MIN]
+    kept = sorted(c for _, c in sorted(frequent)[: options.categories_max])
+    return Channel(name=name, kind="categorical", categories=tuple(kept)) if kept else None
+
+
+def find_channels(events: Sequence[Event], options: FitOptions) -> tuple[Channel, ...]:
+    """Find the channels of a reference; numeric ones first, as a profile has them."""
+    found = [_channel(name, raw_values(events, name), options) for name in _names(events)]
+    known = [c for c in found if c is not None]
+    return tuple(sorted(known, key=lambda c: c.kind != "numeric"))
+
+
+def find_slices(events: Sequence[Event], options: FitOptions) -> tuple[dict[str, str], ...]:
+    """Find the slices with enough of the traffic, the largest first within a key.
+
+    A value that nearly all events share is no slice: it would repeat what `all` says.
+    """
+    keys = sorted(set(chain.from_iterable(e.segments for e in events)) | {"version"})
+    groups = options.by if options.by is not None else tuple((key,) for key in keys)
+    slices: list[dict[str, str]] = [{}]
+    for group in groups:
+        columns = [slice_values(events, key) for key in group]
+        counted = Counter(row for row in zip(*columns, strict=True) if None not in row)
+        for row, n in sorted(counted.items(), key=lambda item: (-item[1], item[0])):
+            if n >= max(OCCURRENCES_MIN, options.share_min * len(events)):
+                if n <= _WHOLE * len(events):
+                    slices.append({k: v or "" for k, v in zip(group, row, strict=True)})
+    return tuple(slices)

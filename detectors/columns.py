@@ -1,0 +1,158 @@
+"""Events to columns: the values, category codes and slices of one model, as arrays.
+
+What the profile names becomes a column; whatever else an event carries is not looked at.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.events import Event, canonical
+from detectors.profile import Channel, Profile
+
+__all__ = ["Columns", "Extractor", "error_of", "raw_values", "slice_values"]
+
+_NUMBERS = {float, int, bool, type(None)}
+_STRINGS = {str, type(None)}
+_NO_SLICE = -1
+_MISSING_CODE = -1
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Hold n events of one model as arrays, in the order of the log.
+
+    `values` is n x numeric channels (NaN = missing), `codes` n x categorical channels
+    (-1 = missing), `slices` n x slice groups (-1 = in no slice of that group).
+    """
+
+    profile: Profile
+    buckets: NDArray[np.int64]
+    values: NDArray[np.float64]
+    codes: NDArray[np.int32]
+    slices: NDArray[np.int32]
+    weights: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Count the events."""
+        return len(self.buckets)
+
+    @classmethod
+    def joined(cls, pieces: Sequence["Columns"]) -> "Columns":
+        """Put the pieces of one pane together."""
+        if len(pieces) == 1:
+            return pieces[0]
+        names = ("buckets", "values", "codes", "slices", "weights")
+        arrays = {name: np.concatenate([getattr(p, name) for p in pieces]) for name in names}
+        return cls(profile=pieces[0].profile, **arrays)
+
+
+def error_of(event: Event) -> float | str | None:
+    """Measure how wrong a prediction was: "0" or "1" for a class, the distance for a number.
+
+    The class decides where there is one; a score against a label of 0 or 1 gives |label - score|.
+    """
+    label = event.label
+    if label is None:
+        return None
+    if event.predicted_class is not None:
+        return "0" if canonical(label) == canonical(event.predicted_class) else "1"
+    if event.score is None or isinstance(label, str):
+        return None
+    error = abs(float(label) - event.score)
+    return error if math.isfinite(error) else None
+
+
+def raw_values(events: Sequence[Event], channel: str) -> list[Any]:
+    """Take one channel's raw values out of the events; None where there is none."""
+    kind, _, name = channel.partition(":")
+    if kind == "feature":
+        return [e.features.get(name) for e in events]
+    if kind == "attribution":
+        return [e.attributions.get(name) for e in events]
+    if kind == "metric":
+        return [e.metrics.get(name) for e in events]
+    if kind == "prediction":
+        return [e.score if e.score is not None else e.predicted_class for e in events]
+    if kind == "error":
+        return [error_of(e) for e in events]
+    if kind == "latency":
+        return [e.latency_seconds for e in events]
+    raise ValueError(f"There is no channel named {channel!r}.")
+
+
+def slice_values(events: Sequence[Event], key: str) -> list[str | None]:
+    """Take the value of one segment out of the events; `version` is a built-in segment."""
+    if key == "version":
+        return [e.segments.get(key, e.version) for e in events]
+    return [e.segments.get(key) for e in events]
+
+
+def _numbers(values: list[Any]) -> NDArray[np.float64]:
+    """Make floats of raw values; a text where a number is expected counts as missing."""
+    if not set(map(type, values)) <= _NUMBERS:
+        values = [None if isinstance(v, str) else v for v in values]
+    return np.array(values, np.float64)
+
+
+def _coder(channel: Channel) -> Callable[[list[Any]], NDArray[np.int32]]:
+    """Make the function that turns a categorical channel's raw values into codes."""
+    codes: dict[str | None, int] = {name: code for code, name in enumerate(channel.categories)}
+    codes[None] = _MISSING_CODE
+    unseen = len(channel.categories)
+
+    def code(values: list[Any]) -> NDArray[np.int32]:
+        if not set(map(type, values)) <= _STRINGS:
+            values = [None if v is None else canonical(v) for v in values]
+        return np.array([codes.get(v, unseen) for v in values], np.int32)
+
+    return code
+
+
+class Extractor:
+    """Turn decoded events into the columns that one profile names."""
+
+    def __init__(self, profile: Profile) -> None:
+        """Prepare the profile's lookups."""
+        self.profile = profile
+        self._numeric = [c for c in profile.channels if c.kind == "numeric"]
+        categorical = [c for c in profile.channels if c.kind == "categorical"]
+        self._categorical = [(c.name, _coder(c)) for c in categorical]
+        groups: dict[tuple[str, ...], dict[tuple[str | None, ...], int]] = {}
+        for index, where in enumerate(profile.slices):
+            if where:
+                groups.setdefault(tuple(where), {})[tuple(where.values())] = index
+        self._groups = groups
+
+    def columns(self, events: Sequence[Event]) -> Columns:
+        """Extract the columns of n events of this model."""
+        n = len(events)
+        values = np.empty((n, len(self._numeric)), np.float64)
+        codes = np.empty((n, len(self._categorical)), np.int32)
+        for at, channel in enumerate(self._numeric):
+            values[:, at] = _numbers(raw_values(events, channel.name))
+        for at, (name, code) in enumerate(self._categorical):
+            codes[:, at] = code(raw_values(events, name))
+        times = np.fromiter((e.time_ms for e in events), np.int64, n)
+        return Columns(
+            profile=self.profile,
+            buckets=times // self.profile.bucket_ms,
+            values=values,
+            codes=codes,
+            slices=self._slices(events),
+            weights=np.fromiter((e.weight for e in events), np.int64, n),
+        )
+
+    def _slices(self, events: Sequence[Event]) -> NDArray[np.int32]:
+        """Find each event's slice in every group."""
+        found = np.empty((len(events), len(self._groups)), np.int32)
+        of = partial(slice_values, events)
+        for at, (keys, indices) in enumerate(self._groups.items()):
+            rows = zip(*(of(key) for key in keys), strict=True)
+            found[:, at] = [indices.get(row, _NO_SLICE) for row in rows]
+        return found

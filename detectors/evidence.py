@@ -1,0 +1,93 @@
+"""What a stream's evidence says: which statistic moved, since when, and by how much."""
+
+import msgspec
+import numpy as np
+
+from detectors.arithmetic import exp
+from detectors.drift.shiryaev_roberts import Lead
+from detectors.profile import Channel, Statistic, Stream
+from detectors.summary.cells import UNIT
+from detectors.wording import figure
+
+__all__ = ["Alarm", "rare_alarm", "score_alarm"]
+
+
+class Alarm(msgspec.Struct, frozen=True, kw_only=True):
+    """Say what one stream's evidence amounts to at the end of a block.
+
+    `before` and `now` are in the unit of the value (level, spread), of the statistic (skew,
+    tails), or shares; `sigma` is in standard deviations of one event's contribution.
+    """
+
+    statistic: str
+    category: str | None
+    direction: str
+    onset: int
+    n: int
+    sigma: float
+    before: float
+    now: float
+
+
+def _kept(stream: Stream) -> int:
+    """Count the reference's events outside the rare bins."""
+    reference = stream.reference
+    return sum(c for b, c in enumerate(reference.counts) if b not in reference.rare)
+
+
+def _category(channel: Channel, stream: Stream, at: int) -> str | None:
+    """Name the bin that a share counts; None where no share or a missing value is meant."""
+    if at < 0 or stream.missing:
+        return None
+    if channel.kind == "numeric":
+        return figure(channel.edges[min(at, len(channel.edges) - 1)])
+    return channel.categories[at] if at < len(channel.categories) else "unseen"
+
+
+def _in_units(channel: Channel, stream: Stream, stat: Statistic, lead: Lead) -> tuple[float, float]:
+    """Give a statistic's reference value and its value since the onset, for people."""
+    reference = stream.reference
+    n = max(lead.n, 1)
+    shift = lead.value / n - stat.mean
+    if stat.name == "level":
+        return reference.mean, channel.centre + channel.scale * lead.units / UNIT / n
+    if stat.name == "spread":
+        return reference.sd, reference.sd * float(exp(shift / 2))
+    if stat.bin >= 0:
+        return reference.counts[stat.bin] / _kept(stream), lead.units / n
+    return stat.mean, stat.mean + shift
+
+
+def score_alarm(channel: Channel, stream: Stream, stat: Statistic, lead: Lead) -> Alarm:
+    """Describe what the leading accumulator of a stream has gathered since its onset."""
+    shift = lead.value / max(lead.n, 1) - stat.mean
+    before, now = _in_units(channel, stream, stat, lead)
+    return Alarm(
+        statistic=stat.name,
+        category=_category(channel, stream, stat.bin),
+        direction="up" if lead.side == 0 else "down",
+        onset=lead.onset,
+        n=lead.n,
+        sigma=shift / float(np.sqrt(stat.within)),
+        before=before,
+        now=now,
+    )
+
+
+def rare_alarm(channel: Channel, stream: Stream, lead: Lead) -> Alarm:
+    """Describe how much more often than ever a stream has seen what it hardly knows."""
+    reference = stream.reference
+    hits = sum(reference.counts[b] for b in reference.rare)
+    before, now = hits / max(reference.n, 1), lead.units / max(lead.n, 1)
+    rate = min(reference.rare_rate, 0.5)
+    plain = channel.kind == "numeric" or stream.missing
+    return Alarm(
+        statistic="rare",
+        category=None if plain else "rare",
+        direction="up",
+        onset=lead.onset,
+        n=lead.n,
+        sigma=(now - before) / float(np.sqrt(rate * (1 - rate))),
+        before=before,
+        now=now,
+    )

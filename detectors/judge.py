@@ -1,0 +1,188 @@
+"""The judge of one model: partials in, finalised buckets and blocks, alerts and metrics out.
+
+Everything here is a function of the partials and of W; nothing knows a clock, a topic or a
+thread.  Late partials are counted and change nothing else.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.alarms import AlertLife, OpenAlert
+from detectors.alert import Alert, Block, Metric, instant
+from detectors.blocks import Blocks, Closed, stream_table
+from detectors.layout import layout_of
+from detectors.measure import measure
+from detectors.panel import Panel
+from detectors.panes import FOREVER, UNSET, Entry
+from detectors.policy import Policy
+from detectors.profile import Profile
+from detectors.rate import RateMeter
+from detectors.summary.cells import Moments, add_cell
+
+__all__ = ["Counts", "ModelJudge", "ModelState"]
+
+
+class Counts(msgspec.Struct):
+    """Count what became of a model's events."""
+
+    judged: int = 0
+    late: int = 0
+
+
+class ModelState(msgspec.Struct):
+    """Hold everything of a model's judge that a snapshot keeps.  Arrays are by name."""
+
+    pending: dict[int, list[tuple[int, bytes]]]
+    late: dict[int, int]
+    final: int
+    rate_block: int
+    open: list[tuple[int, OpenAlert]]
+    counts: Counts
+    arrays: dict[str, NDArray[Any]]
+
+
+class ModelJudge:
+    """Judge one model against one profile."""
+
+    def __init__(
+        self, profile: Profile, policy: Policy, config: str, *, metrics: bool = True
+    ) -> None:
+        """Start with no bucket seen; without `metrics` only alerts are made."""
+        self.profile = profile
+        self._metrics = metrics
+        self.layout = layout_of(profile)
+        table = stream_table(profile, self.layout)
+        block_buckets = max(1, profile.block_seconds // profile.bucket_seconds)
+        self.blocks = Blocks(table, self.layout, (profile.block_events, block_buckets))
+        self.panel = Panel(profile, self.blocks, policy)
+        self.life = AlertLife(profile, policy, config)
+        self.rate = RateMeter(len(profile.slices), block_buckets)
+        self.counts = Counts()
+        self._moments = Moments.zeros(self.layout)
+        self._block_buckets = block_buckets
+        self._pending: dict[int, list[tuple[int, bytes]]] = {}
+        self._late: dict[int, int] = {}
+        self._final = UNSET
+
+    def take(self, entry: Entry, w_before: int, lateness_ms: int) -> None:
+        """Keep a partial until its bucket finalises, or count it as late."""
+        ends = (entry.bucket + 1) * self.profile.bucket_ms
+        behind = w_before != UNSET and ends + lateness_ms <= w_before
+        if behind or entry.bucket < self._final:
+            at = max(w_before // self.profile.bucket_ms, self._final)
+            self._late[at] = self._late.get(at, 0) + entry.events
+            self.counts.late += entry.events
+            return
+        self._pending.setdefault(entry.bucket, []).append((entry.events, entry.data))
+
+    def finalise(self, horizon_ms: int) -> Iterator[Alert | Metric]:
+        """Finalise every bucket that ends at or before the horizon, in order."""
+        over = horizon_ms // self.profile.bucket_ms
+        for bucket in sorted(b for b in self._pending if b < over):
+            yield from self._bucket(bucket)
+        if over > self._final and (self._final != UNSET or self.rate.block != UNSET):
+            if horizon_ms < FOREVER:
+                yield from self._pass_time(over)
+            self._final = over
+
+    @property
+    def pending_bytes(self) -> int:
+        """Count the bytes of partials whose bucket has not finalised."""
+        return sum(len(data) for cells in self._pending.values() for _, data in cells)
+
+    def _pass_time(self, bucket: int) -> Iterator[Alert | Metric]:
+        """Close what time alone closes before `bucket` begins."""
+        for closed in self.blocks.expire(bucket):
+            yield from self._judge(closed)
+        for block, events in self.rate.advance(bucket):
+            yield from self._rates(block, events)
+
+    def _bucket(self, bucket: int) -> Iterator[Alert | Metric]:
+        """Judge one finalised bucket."""
+        yield from self._pass_time(bucket)
+        moments = self._moments
+        moments.clear()
+        for events, data in self._pending.pop(bucket):
+            add_cell(data, self.layout, moments)
+            self.counts.judged += events
+        self._final = bucket + 1
+        width = int(self.layout.first_bin[1])
+        self.rate.add(bucket, moments.counts[:, :width].sum(axis=1) + moments.missing[:, 0])
+        yield from self._judge(self.blocks.add(bucket, moments))
+
+    def _judge(self, closed: Closed) -> Iterator[Alert | Metric]:
+        """Show the closed blocks to the detectors; give metrics, then alerts, by stream."""
+        if not len(closed.streams):
+            return
+        panel = self.panel
+        panel.update(closed.streams, closed.end)
+        enough = panel.is_enough(closed.streams)
+        late = sum(self._late.pop(b) for b in sorted(self._late) if b < closed.end)
+        for j, alarms in zip(closed.streams.tolist(), enough.tolist(), strict=True):
+            start = int(self.blocks.start[j])
+            if self._metrics:
+                metric = measure(panel, self.blocks, j, closed.end)
+                yield msgspec.structs.replace(metric, late=late) if late else metric
+            block = (start, closed.end, int(panel.scorer.total[j]))
+            if alarms:
+                yield from self.life.alarmed(j, block, panel)
+                panel.reset(j, closed.end)
+            else:
+                yield from self.life.silent(j, block)
+        self.blocks.clear(closed.streams)
+
+    def _rates(self, block: int, events: NDArray[np.int64]) -> Iterator[Metric]:
+        """Give the rate of each slice in one whole block of time, in events per second."""
+        if not self._metrics:
+            return
+        profile = self.profile
+        start = block * self._block_buckets * profile.bucket_ms
+        length = self._block_buckets * profile.bucket_seconds
+        span = Block(instant(start), instant(start + length * 1000))
+        for where, n in zip(profile.slices, events.tolist(), strict=True):
+            yield Metric(
+                model=profile.model,
+                version=where.get("version"),
+                channel="rate",
+                slice=where,
+                block=span,
+                n=n,
+                missing=0,
+                mean=n / length,
+                profile=profile.hash,
+            )
+
+    def snapshot(self) -> ModelState:
+        """Give the whole state; arrays are copies."""
+        arrays = {f"blocks.{k}": v for k, v in self.blocks.snapshot().items()}
+        arrays |= {f"panel.{k}": v for k, v in self.panel.snapshot().items()}
+        arrays["rate.counts"] = self.rate.counts
+        return ModelState(
+            pending={b: list(cells) for b, cells in sorted(self._pending.items())},
+            late=dict(sorted(self._late.items())),
+            final=self._final,
+            rate_block=self.rate.block,
+            open=self.life.snapshot(),
+            counts=msgspec.structs.replace(self.counts),
+            arrays={name: array.copy() for name, array in arrays.items()},
+        )
+
+    def restore(self, state: ModelState) -> None:
+        """Take the whole state from a snapshot."""
+        by_part: dict[str, dict[str, NDArray[Any]]] = {"blocks": {}, "panel": {}}
+        for name, array in state.arrays.items():
+            part, _, key = name.partition(".")
+            by_part.setdefault(part, {})[key] = array
+        self.blocks.restore(by_part["blocks"])
+        self.panel.restore(by_part["panel"])
+        self.rate.counts[:] = by_part["rate"]["counts"]
+        self.rate.block = state.rate_block
+        self.life.restore(state.open)
+        self.counts = state.counts
+        self._pending = state.pending
+        self._late = state.late
+        self._final = state.final

@@ -1,0 +1,62 @@
+"""The arrays behind a profile: where each slice, channel and bin sits in a row of integers.
+
+One bucket of one model is a dense matrix `slices x width`: for each slice a row that holds the
+bins of every channel one after the other, then (present, missing) for each channel whose
+missing values are watched.  Everything that counts, sends, merges or judges uses this layout.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.profile import Profile
+
+__all__ = ["Layout", "layout_of"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Hold the offsets of a profile's channels; numeric channels come first.
+
+    `first_bin` has channels + 1 entries; `edge_start` numeric channels + 1 entries into `edges`.
+    """
+
+    slices: int
+    numeric: int
+    channels: int
+    first_bin: NDArray[np.int64]
+    edges: NDArray[np.float64]
+    edge_start: NDArray[np.int64]
+    centre: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+    @property
+    def width(self) -> int:
+        """Count the bins of all channels together."""
+        return int(self.first_bin[-1])
+
+
+def layout_of(profile: Profile) -> Layout:
+    """Lay out a profile's channels.
+
+    Raises
+    ------
+    ValueError
+        If a categorical channel stands before a numeric one (a profile never has that).
+    """
+    numeric = [c for c in profile.channels if c.kind == "numeric"]
+    if list(profile.channels[: len(numeric)]) != numeric:
+        raise ValueError("A profile lists its numeric channels first.")
+    bins = np.array([c.bins for c in profile.channels], np.int64)
+    lengths = np.array([len(c.edges) for c in numeric], np.int64)
+    return Layout(
+        slices=len(profile.slices),
+        numeric=len(numeric),
+        channels=len(profile.channels),
+        first_bin=np.concatenate([np.zeros(1, np.int64), np.cumsum(bins)]).astype(np.int64),
+        edges=np.array([edge for c in numeric for edge in c.edges], np.float64),
+        edge_start=np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]).astype(np.int64),
+        centre=np.array([c.centre for c in numeric], np.float64),
+        scale=np.array([c.scale if c.scale > 0 else 1.0 for c in numeric], np.float64),
+    )

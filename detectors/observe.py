@@ -1,0 +1,204 @@
+"""Observe: a pure function from a run of offsets to partials.
+
+It keeps nothing across panes but the partition's clock: no open buckets, no lateness, no
+detectors.  So any worker may take over any partition at any commit.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.columns import Columns, Extractor
+from detectors.events import Event
+from detectors.layout import Layout, layout_of
+from detectors.panes import FOREVER, UNSET, Clock, Cut, Entry, Header, cut
+from detectors.profile import Profile, ProfileBook
+from detectors.summary.cells import summarise
+
+__all__ = ["FILE_PANE_ROWS", "Batch", "Observer", "Pane"]
+
+FILE_PANE_ROWS = 65_536
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Hold one run of records, decoded: n records, of which some are events.
+
+    `record_ms` is None for a file that has no record times.  `event_rows` names the records
+    that are events; all others are ticks or rejects.
+    """
+
+    offsets: NDArray[np.int64]
+    record_ms: NDArray[np.int64] | None
+    ticks: NDArray[np.bool_]
+    events: Sequence[Event]
+    event_rows: NDArray[np.int64]
+    reject_rows: NDArray[np.int64]
+    reject_codes: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Pane:
+    """Hold one finished pane: its header (parts not yet numbered), partials, and clock."""
+
+    header: Header
+    entries: tuple[Entry, ...]
+    clock: Clock
+    unprofiled: Counter[str]
+
+
+@dataclass
+class _Open:
+    """Gather what the pane that is still open has seen."""
+
+    a: int
+    w_before: int
+    read: int = 0
+    accepted: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    unprofiled: Counter[str] = field(default_factory=Counter)
+    columns: dict[str, list[Columns]] = field(default_factory=dict)
+
+
+class Observer:
+    """Cut one partition's records into panes and summarise each."""
+
+    def __init__(self, source: tuple[str, int, int], book: ProfileBook, pane_ms: int) -> None:
+        """Observe partition `source[1]` of `source[2]` of topic `source[0]`."""
+        self.source = source
+        self.pane_ms = pane_ms
+        self._book = book
+        self._extractors: dict[str, tuple[Extractor, Layout]] = {}
+        self.start(0, Clock())
+
+    def start(self, offset: int, clock: Clock) -> None:
+        """Begin at an offset with the clock that its commit carried."""
+        self.clock = clock
+        self.file_panes = 0
+        self._open = _Open(offset, clock.w)
+
+    @property
+    def caught_up_to(self) -> int:
+        """Give the first offset of the open pane: what a restart would read again."""
+        return self._open.a
+
+    def feed(self, batch: Batch) -> list[Pane]:
+        """Take the next records, in order; give the panes that ended in them."""
+        times = np.full(len(batch.offsets), UNSET, np.int64)
+        times[batch.event_rows] = np.fromiter((e.time_ms for e in batch.events), np.int64)
+        cuts = self._cuts(batch, times)
+        panes = []
+        for (first, last), end in zip(_runs(cuts, len(times)), [*cuts, None], strict=True):
+            self._gather(batch, first, last)
+            if end is not None:
+                panes.append(self._close(int(batch.offsets[end.end]), end))
+        return panes
+
+    def finish(self, offset: int) -> Pane:
+        """End the input of a file: close the open pane and let W pass everything."""
+        clock = Clock(FOREVER, UNSET, FOREVER)
+        return self._close(offset, Cut(0, FOREVER, clock))
+
+    def _cuts(self, batch: Batch, times: NDArray[np.int64]) -> list[Cut]:
+        """Find the ends of the panes, by record time or (a file without) by row count."""
+        read = self._open.read
+        if batch.record_ms is not None:
+            records = (batch.record_ms, times, batch.ticks)
+            cuts, _, self.clock = cut(records, self.clock, read, self.pane_ms)
+            return cuts
+        w = np.maximum.accumulate(np.concatenate([[self.clock.w], times]))[1:]
+        ends = np.flatnonzero((read + 1 + np.arange(len(times))) % FILE_PANE_ROWS == 0).tolist()
+        cuts = []
+        for end in ends:
+            cuts.append(Cut(end, self.file_panes, Clock(int(w[end]), UNSET, UNSET)))
+            self.file_panes += 1
+        self.clock = Clock(int(w[-1]) if len(w) else self.clock.w, UNSET, UNSET)
+        return cuts
+
+    def _gather(self, batch: Batch, first: int, last: int) -> None:
+        """Add records first…last (excluded) of the batch to the open pane."""
+        pane = self._open
+        low, high = np.searchsorted(batch.event_rows, [first, last]).tolist()
+        pane.read += last - first
+        pane.accepted += high - low
+        bad_low, bad_high = np.searchsorted(batch.reject_rows, [first, last]).tolist()
+        pane.rejected.update(batch.reject_codes[bad_low:bad_high])
+        for model, events in _by_model(batch.events[low:high]):
+            for profile, chosen in self._by_profile(model, events):
+                if profile is None:
+                    pane.unprofiled[model] += len(chosen)
+                    continue
+                extractor, _ = self._tools(profile)
+                pane.columns.setdefault(profile.hash, []).append(extractor.columns(chosen))
+
+    def _by_profile(
+        self, model: str, events: list[Event]
+    ) -> list[tuple[Profile | None, list[Event]]]:
+        """Split a model's events by the profile that is in force at their time."""
+        segments = self._book.segments(model)
+        if not segments:
+            return [(None, events)]
+        if len(segments) == 1 and segments[0][0] <= min(e.time_ms for e in events):
+            return [(segments[0][1], events)]
+        split: dict[str, tuple[Profile | None, list[Event]]] = {}
+        for event in events:
+            profile = self._book.at(model, event.time_ms)
+            key = profile.hash if profile else ""
+            split.setdefault(key, (profile, []))[1].append(event)
+        return [split[key] for key in sorted(split)]
+
+    def _tools(self, profile: Profile) -> tuple[Extractor, Layout]:
+        """Keep one extractor and layout for each profile."""
+        if profile.hash not in self._extractors:
+            self._extractors[profile.hash] = (Extractor(profile), layout_of(profile))
+        return self._extractors[profile.hash]
+
+    def _close(self, offset: int, end: Cut) -> Pane:
+        """Summarise the open pane, and open the next one behind it."""
+        pane = self._open
+        topic, partition, partitions = self.source
+        header = Header(
+            topic=topic,
+            partition=partition,
+            partitions=partitions,
+            a=pane.a,
+            o=offset,
+            number=end.number,
+            w_before=pane.w_before,
+            w_after=end.clock.w,
+            read=pane.read,
+            accepted=pane.accepted,
+            unprofiled=pane.unprofiled.total(),
+            rejected=dict(sorted(pane.rejected.items())),
+        )
+        entries = []
+        for digest in sorted(pane.columns):
+            columns = Columns.joined(pane.columns[digest])
+            model = columns.profile.model
+            cells = summarise(columns, self._tools(columns.profile)[1])
+            entries += [Entry(model, digest, c.bucket, c.events, c.data) for c in cells]
+        self._open = _Open(offset + 1, end.clock.w)
+        return Pane(header, tuple(entries), end.clock, pane.unprofiled)
+
+
+def _runs(cuts: Sequence[Cut], length: int) -> list[tuple[int, int]]:
+    """Give each pane's half-open range of rows, the still open one last.
+
+    >>> _runs([Cut(1, 0, Clock()), Cut(2, 1, Clock())], 5)
+    [(0, 2), (2, 3), (3, 5)]
+    """
+    bounds = [0, *(c.end + 1 for c in cuts), length]
+    return list(zip(bounds, bounds[1:], strict=False))
+
+
+def _by_model(events: Sequence[Event]) -> list[tuple[str, list[Event]]]:
+    """Group events by model, models in order of their names, the log's order kept within."""
+    model: Callable[[Event], str] = lambda event: event.model  # noqa: E731
+    first = {event.model for event in events}
+    if len(first) <= 1:
+        return [(events[0].model, list(events))] if events else []
+    return [(name, list(group)) for name, group in groupby(sorted(events, key=model), model)]

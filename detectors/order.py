@@ -1,0 +1,146 @@
+"""The order in which panes count: exactly once by arithmetic, and the same for everybody.
+
+Contiguity.  For each partition `next` is the first offset not yet applied: a pane with
+`a == next` is new, one with `o < next` is a repeat and dropped, anything else is a lie in the
+log and refused.  The first pane of an unknown partition may start anywhere.
+
+Order.  Panes are applied by (number, topic, partition, a), and a number only when every
+partition of its topic has crossed into it or beyond.  A pane that did not cross (cut by its
+length, or by a tick) takes the number of the crossing pane that follows it.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from detectors.errors import StateRefused
+from detectors.panes import UNSET, Header, Part
+
+__all__ = ["OrderedPane", "PaneOrder", "Source"]
+
+
+class OrderedPane(msgspec.Struct, frozen=True, array_like=True):
+    """Hold a whole pane: its header and the parts of it that came to this summaries partition."""
+
+    header: Header
+    parts: tuple[Part, ...]
+
+
+class Source(msgspec.Struct, array_like=True):
+    """Hold where the judge stands with one partition of an input topic."""
+
+    topic: str
+    partition: int
+    partitions: int
+    next: int
+    crossed: int = UNSET
+    w: int = UNSET
+    uncrossed: list[OrderedPane] = []
+    waiting: list[tuple[int, OrderedPane]] = []
+    incomplete: list[Part] = []
+
+
+class PaneOrder:
+    """Take parts as they come; give panes in the one order that the log prescribes."""
+
+    def __init__(self, sources: Sequence[Source] = ()) -> None:
+        """Start empty, or from a snapshot's sources."""
+        self._sources = {(s.topic, s.partition): s for s in sources}
+
+    @property
+    def sources(self) -> list[Source]:
+        """Give the state to snapshot, in a fixed order."""
+        return [self._sources[key] for key in sorted(self._sources)]
+
+    def offer(self, part: Part) -> Iterator[list[OrderedPane]]:
+        """Take one part; yield the panes of each number that is now complete, in order.
+
+        Raises
+        ------
+        StateRefused
+            At a gap, a re-cut pane, or a changed partition count.
+        """
+        pane = self._whole(part)
+        if pane is None:
+            return
+        source = self._sources[part.header.topic, part.header.partition]
+        header = pane.header
+        source.next = header.o + 1
+        source.uncrossed.append(pane)
+        if header.number > source.crossed:
+            source.crossed = header.number
+            source.waiting += [(header.number, p) for p in source.uncrossed]
+            source.uncrossed = []
+            yield from self._complete(header.topic, header.partitions)
+
+    def _whole(self, part: Part) -> OrderedPane | None:
+        """Check the part's place in its partition's log, and wait for the pane's other parts."""
+        header = part.header
+        key = (header.topic, header.partition)
+        source = self._sources.get(key)
+        if source is None:
+            source = Source(header.topic, header.partition, header.partitions, header.a)
+            self._sources[key] = source
+        if source.partitions != header.partitions:
+            raise StateRefused(
+                f"{header.topic} had {source.partitions} partitions and now has "
+                f"{header.partitions}: start on a new prefix."
+            )
+        if header.o < source.next and header.o >= header.a:
+            return None
+        _check_contiguous(header, source.next)
+        if header.part < len(source.incomplete):
+            return None
+        source.incomplete.append(part)
+        if len(source.incomplete) < header.parts:
+            return None
+        pane = OrderedPane(header, tuple(source.incomplete))
+        source.incomplete = []
+        return pane
+
+    def _complete(self, topic: str, partitions: int) -> Iterator[list[OrderedPane]]:
+        """Yield every number into which all partitions of the topic have crossed."""
+        sources = [self._sources.get((topic, p)) for p in range(partitions)]
+        known = [s for s in sources if s is not None]
+        if len(known) < partitions:
+            return
+        ready = min(s.crossed for s in known)
+        panes: dict[int, list[OrderedPane]] = {}
+        for source in known:
+            for number, pane in source.waiting:
+                if number <= ready:
+                    panes.setdefault(number, []).append(pane)
+            source.waiting = [(n, p) for n, p in source.waiting if n > ready]
+        for number in sorted(panes):
+            yield panes[number]
+
+    def advance(self, header: Header) -> None:
+        """Note that a pane has been applied: its partition's W is now the pane's."""
+        self._sources[header.topic, header.partition].w = header.w_after
+
+    def horizon(self) -> int:
+        """Give the smallest W of all partitions that ever had an event; UNSET if none had."""
+        clocks = [s.w for s in self._sources.values() if s.w != UNSET]
+        return min(clocks, default=UNSET)
+
+    def pending(self) -> deque[OrderedPane]:
+        """List the panes that wait for other partitions, for gauges."""
+        return deque(p for s in self._sources.values() for _, p in s.waiting)
+
+
+def _check_contiguous(header: Header, expected: int) -> None:
+    """Refuse a pane that does not begin where the last one of its partition ended."""
+    where = f"{header.topic}[{header.partition}]"
+    if header.a > expected:
+        raise StateRefused(
+            f"Offsets {expected} to {header.a - 1} of {where} are missing from the summaries: "
+            f"the next pane starts at {header.a}, not {expected}. Restart the judge from a "
+            "snapshot that covers them, or start on a new prefix."
+        )
+    if header.a < expected:
+        raise StateRefused(
+            f"{where} was cut again: a pane covers offsets {header.a} to {header.o}, but "
+            f"everything below {expected} is already applied. Two versions of driftline or of "
+            "its [time] settings wrote to this prefix; start on a new one."
+        )

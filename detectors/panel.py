@@ -1,0 +1,196 @@
+"""The panel: every detector of a model, run on the same scores of the same closed blocks.
+
+The Shiryaev-Roberts mixture and the watch over rare things alarm, under the budget.  ADWIN and
+Page-Hinkley run beside them on each level and share, and say what they think.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.alert import nine_digits
+from detectors.arithmetic import exp
+from detectors.blocks import Blocks
+from detectors.distances import jensen_shannon, psi
+from detectors.drift.adwin import AdwinBank
+from detectors.drift.page_hinkley import PageHinkleyBank
+from detectors.drift.shiryaev_roberts import RareBank, ShiryaevRobertsBank
+from detectors.evidence import Alarm, rare_alarm, score_alarm
+from detectors.policy import Policy, allowances, error_of_reference, half_effect
+from detectors.profile import Profile
+from detectors.scores import Scorer
+
+__all__ = ["Panel"]
+
+_PAGE_HINKLEY_ALLOWANCE = 0.5
+_NEVER = -1
+
+
+class Panel:
+    """Hold and advance the detectors of all streams of one model."""
+
+    def __init__(self, profile: Profile, blocks: Blocks, policy: Policy) -> None:
+        """Start all detectors; thresholds come from the budget, allowances from the reference."""
+        self.profile = profile
+        self.allowances = allowances(profile, policy)
+        self._blocks = blocks
+        flat = [(s, stat) for s in profile.streams for stat in s.reference.statistics]
+        bounds = np.array([error_of_reference(*pair) for pair in flat]).reshape(-1, 2)
+        effects = np.array([half_effect(s, stat, policy) for s, stat in flat], np.float64)
+        delta = np.maximum(bounds[:, 0], effects)
+        # Where the minimum effect fills the scale, the block is scored as if it held only the
+        # events that the effect needs: otherwise nothing could ever pass the clip.
+        self.scorer = Scorer(profile, blocks.table, np.maximum(1.0, delta))
+        kappas = np.array([(stat.kappa3, stat.kappa4) for _, stat in flat]).reshape(-1, 2)
+        cumulants = np.column_stack([bounds[:, 1], kappas])
+        first = self.scorer.stats.first
+        self.sr = ShiryaevRobertsBank(first, np.minimum(delta, 1.0), cumulants)
+        self.rare = RareBank(
+            np.array([s.reference.rare_rate for s in profile.streams], np.float64),
+            np.array([s.reference.dispersion for s in profile.streams], np.float64),
+        )
+        self._owner = np.repeat(np.arange(len(profile.streams)), np.diff(first))
+        self._counted_bin = blocks.table.first[self._owner] + np.maximum(self.scorer.stats.bin, 0)
+        self._set_thresholds()
+        self._start_beside([stat.name for _, stat in flat])
+
+    def _set_thresholds(self) -> None:
+        """Turn each stream's allowance into what its evidence must reach."""
+        both = [bool(s.reference.statistics and s.reference.rare) for s in self.profile.streams]
+        pairs = list(zip(self.allowances, both, strict=True))
+        self.score_threshold = np.array([a.threshold(rare=False, both=b) for a, b in pairs])
+        self.rare_threshold = np.array([a.threshold(rare=True, both=b) for a, b in pairs])
+
+    def _start_beside(self, names: list[str]) -> None:
+        """Start ADWIN and Page-Hinkley on each level and share of the single-segment slices."""
+        slices = [len(self.profile.slices[s.slice]) for s in self.profile.streams]
+        single = np.array(slices, np.int64)[self._owner] <= 1
+        moves = np.array([name in {"level", "share"} for name in names], np.bool_)
+        watched = np.flatnonzero(single & moves)
+        self._position = np.full(len(names), _NEVER, np.int64)
+        self._position[watched] = np.arange(len(watched))
+        steps = [self.allowances[j].steps for j in self._owner[watched].tolist()]
+        limits = np.array([_siegmund(_PAGE_HINKLEY_ALLOWANCE, a) for a in steps], np.float64)
+        self.adwin = AdwinBank(len(watched), clock=1)
+        self.page_hinkley = PageHinkleyBank(
+            len(watched), delta=_PAGE_HINKLEY_ALLOWANCE, threshold=limits
+        )
+        self.adwin_end = np.full(len(self.profile.streams), _NEVER, np.int64)
+        self.page_hinkley_end = np.full(len(self.profile.streams), _NEVER, np.int64)
+
+    def update(self, closed: NDArray[np.int64], end: int) -> None:
+        """Show the closed blocks of these streams, which end before bucket `end`."""
+        scorer, blocks, owner = self.scorer, self._blocks, self._owner
+        scorer.score(closed, blocks)
+        smooth = scorer.stats.smooth[owner]
+        n = np.where(smooth & (scorer.n > 0), scorer.total[owner], scorer.n)
+        units = np.where(smooth, blocks.extra[owner, 2], blocks.counts[self._counted_bin])
+        self.sr.update(closed, scorer.scores, (n, scorer.value, units, end))
+        self.rare.update(closed, scorer.rare, scorer.total, end)
+        fresh = np.isin(owner, closed) & (self._position != _NEVER) & (scorer.n > 0)
+        at = np.flatnonzero(fresh)
+        position, scores = self._position[at], scorer.scores[at]
+        self.adwin_end[owner[at][self.adwin.update(position, scores)]] = end
+        self.page_hinkley_end[owner[at][self.page_hinkley.update(position, scores)]] = end
+
+    def is_enough(self, closed: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Say for which of these streams the evidence reaches the threshold."""
+        enough = self.sr.evidence[closed] >= self.score_threshold[closed]
+        return enough | (self.rare.evidence[closed] >= self.rare_threshold[closed])
+
+    def evidence(self, j: int) -> tuple[float, float, bool]:
+        """Give the stronger of stream j's two watches: evidence, threshold, is it the rare one."""
+        score, limit = float(self.sr.evidence[j]), float(self.score_threshold[j])
+        rare, rare_limit = float(self.rare.evidence[j]), float(self.rare_threshold[j])
+        if rare / rare_limit > score / limit:
+            return rare, rare_limit, True
+        return score, limit, False
+
+    def alarm(self, j: int) -> Alarm:
+        """Describe the evidence of a stream that has reached its threshold."""
+        stream = self.profile.streams[j]
+        channel = self.profile.channels[stream.channel]
+        if self.evidence(j)[2]:
+            return rare_alarm(channel, stream, self.rare.lead_of(j))
+        lead = self.sr.lead_of(j)
+        stat = stream.reference.statistics[lead.statistic - int(self.sr.first[j])]
+        return score_alarm(channel, stream, stat, lead)
+
+    def beside(self, j: int, onset: int) -> list[str]:
+        """Name the detectors that do not alarm by themselves but agree since the onset."""
+        ends = {"adwin": self.adwin_end[j], "page_hinkley": self.page_hinkley_end[j]}
+        return [name for name, end in ends.items() if end > onset]
+
+    def verdicts(self, j: int, end: int) -> dict[str, float | bool]:
+        """Say what each detector thinks of stream j's block; `sr` of 1 alarms."""
+        evidence, limit, _ = self.evidence(j)
+        return {
+            "sr": nine_digits(evidence / limit),
+            "adwin": bool(self.adwin_end[j] == end),
+            "page_hinkley": bool(self.page_hinkley_end[j] == end),
+        }
+
+    def scores(self, j: int) -> dict[str, float]:
+        """Give the standardised scores of stream j's block, shares by their category."""
+        stream = self.profile.streams[j]
+        categories = self.profile.channels[stream.channel].categories
+        first = int(self.scorer.stats.first[j])
+        named = {}
+        for d, stat in enumerate(stream.reference.statistics, first):
+            known = stat.bin >= 0 and not stream.missing and stat.bin < len(categories)
+            name = f"share:{categories[stat.bin]}" if known else stat.name
+            named[name] = nine_digits(float(self.scorer.scores[d]))
+        return named
+
+    def distances(self, j: int) -> dict[str, float]:
+        """Measure how far stream j's block is from the reference, over the reference's bins."""
+        counts = self._blocks.bins(j)
+        reference = np.array(self.profile.streams[j].reference.counts, np.int64)
+        return {
+            "psi": nine_digits(float(psi(counts, reference))),
+            "js": nine_digits(float(jensen_shannon(counts, reference))),
+        }
+
+    def reset(self, j: int, end: int) -> None:
+        """Restart the alarming detectors of stream j."""
+        self.sr.reset(j, end)
+        self.rare.reset(j, end)
+
+    @property
+    def _parts(self) -> dict[str, Any]:
+        banks = {"sr": self.sr, "rare": self.rare}
+        return banks | {"adwin": self.adwin, "page_hinkley": self.page_hinkley}
+
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """Give the state of all detectors as named arrays."""
+        state = {
+            f"{name}.{key}": array
+            for name, part in self._parts.items()
+            for key, array in part.snapshot().items()
+        }
+        ends = {"adwin_end": self.adwin_end, "page_hinkley_end": self.page_hinkley_end}
+        return state | ends
+
+    def restore(self, state: dict[str, NDArray[Any]]) -> None:
+        """Take the state of all detectors from a snapshot."""
+        for name, part in self._parts.items():
+            keys = [key for key in state if key.startswith(f"{name}.")]
+            part.restore({key.removeprefix(f"{name}."): state[key] for key in keys})
+        self.adwin_end[:] = state["adwin_end"]
+        self.page_hinkley_end[:] = state["page_hinkley_end"]
+
+
+def _siegmund(k: float, steps: float) -> float:
+    """Solve (e^{2kb} - 2kb - 1) / (2 k^2) = 2 * steps for b, and give h = b - 1.166.
+
+    Two-sided, hence twice the steps.  Source: Siegmund 1985, corrected random walk.
+    """
+    low, high = 0.0, 60.0
+    for _ in range(60):
+        b = (low + high) / 2
+        if (float(exp(2 * k * b)) - 2 * k * b - 1) / (2 * k * k) < 2 * steps:
+            low = b
+        else:
+            high = b
+    return max(low - 1.166, 1.0)

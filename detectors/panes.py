@@ -1,0 +1,197 @@
+"""Panes: where a partition's log is cut, and what its clocks say there.
+
+A pane is a run of offsets `[a, o]`.  It ends with the record at which floor(R / pane_seconds)
+rises, with a tick, or with its 2^18th record; so its boundaries are in the log, whatever the
+batching, the restarts or the number of workers.
+
+    R   running maximum of the record time (Kafka's append time)
+    W   running maximum of min(event time, record time); a tick adds the time passed since A
+    A   R when W last rose
+
+Times are integer milliseconds since the epoch; UNSET stands for a clock that never ran.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from detectors.errors import SnapshotCorrupt, SnapshotTooNew
+
+__all__ = ["FOREVER", "UNSET", "Clock", "Cut", "Entry", "Header", "Part", "cut", "decode_part"]
+
+UNSET = -1
+FOREVER = 1 << 60
+RECORDS_MAX = 1 << 18
+PART_VERSION = 1
+PART_BYTES_MAX = 900_000
+
+
+class Clock(msgspec.Struct, frozen=True, array_like=True):
+    """Hold a partition's clocks between two panes; this is what a commit's metadata carries.
+
+    >>> Clock.read(Clock(w=5, a=7, r=9).render())
+    Clock(w=5, a=7, r=9)
+    """
+
+    w: int = UNSET
+    a: int = UNSET
+    r: int = UNSET
+
+    def render(self) -> str:
+        """Write the clock as a commit's metadata (versioned; under 100 bytes)."""
+        return f"1 {self.w} {self.a} {self.r}"
+
+    @classmethod
+    def read(cls, metadata: str) -> "Clock":
+        """Read a commit's metadata; an empty one is a partition never committed by driftline.
+
+        Raises
+        ------
+        SnapshotCorrupt, SnapshotTooNew
+            If the metadata is not driftline's, or a later version's.
+        """
+        if not metadata:
+            return cls()
+        version, *clocks = metadata.split(" ")
+        if version.isdecimal() and version != "1":
+            raise SnapshotTooNew(
+                f"The commit's metadata has version {version}, this driftline reads 1: "
+                "run the newer driftline, or another prefix."
+            )
+        try:
+            w, a, r = map(int, clocks)
+        except ValueError as error:
+            raise SnapshotCorrupt(
+                f"The commit's metadata {metadata[:40]!r} was not written by driftline: another "
+                "program uses its consumer group. Use another prefix."
+            ) from error
+        return cls(w, a, r)
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True):
+    """Say which run of offsets a part belongs to, what its clocks were, and what was counted.
+
+    `late_before` is W before the pane: what a partial must not lie behind.  `part` of `parts`.
+    """
+
+    v: int = PART_VERSION
+    topic: str
+    partition: int
+    partitions: int
+    a: int
+    o: int
+    number: int
+    w_before: int
+    w_after: int
+    read: int
+    accepted: int
+    unprofiled: int = 0
+    rejected: dict[str, int] = {}
+    part: int = 0
+    parts: int = 1
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """Carry one encoded cell: what the pane adds to one bucket of one model."""
+
+    model: str
+    profile: str
+    bucket: int
+    events: int
+    data: bytes
+
+
+class Part(msgspec.Struct, frozen=True, array_like=True):
+    """Hold the record that carries a pane's partials to one summaries partition."""
+
+    header: Header
+    entries: tuple[Entry, ...]
+
+    def encode(self) -> bytes:
+        """Write the part as MessagePack behind one version byte."""
+        return bytes([PART_VERSION]) + msgspec.msgpack.encode(self)
+
+
+def decode_part(value: bytes) -> Part:
+    """Read a part.
+
+    Raises
+    ------
+    SnapshotCorrupt, SnapshotTooNew
+        If the bytes are no part, or a later version's.
+    """
+    if not value or value[0] != PART_VERSION:
+        if value and value[0] > PART_VERSION:
+            raise SnapshotTooNew(
+                f"A summary has version {value[0]}, this driftline reads {PART_VERSION}: "
+                "run the newer driftline."
+            )
+        raise SnapshotCorrupt("A record of the summaries topic was not written by driftline.")
+    try:
+        return msgspec.msgpack.decode(memoryview(value)[1:], type=Part)
+    except msgspec.MsgspecError as error:
+        raise SnapshotCorrupt(f"A record of the summaries topic is broken: {error}.") from error
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Name one pane's end: the index of its last record, its number, and the clock after it."""
+
+    end: int
+    number: int
+    clock: Clock
+
+
+@njit(cache=True)
+def _cut(records: Any, clock: Any, count: int, pane_ms: int, ends: Any) -> Any:
+    """Walk the records of one batch; write (index, number, w, a, r) of each pane's end."""
+    record_ms, event_ms, ticks = records
+    w, a, r = clock
+    found = 0
+    number = r // pane_ms if r != UNSET else np.int64(-1)
+    for i in range(record_ms.shape[0]):
+        r = max(r, record_ms[i])
+        if ticks[i]:
+            if w != UNSET:
+                w += r - a
+                a = r
+        elif event_ms[i] != UNSET:
+            seen = min(event_ms[i], record_ms[i])
+            if seen > w:
+                w = seen
+                a = r
+        count += 1
+        if ticks[i] or r // pane_ms > number or count == RECORDS_MAX:
+            number = r // pane_ms
+            ends[found] = (i, number, w, a, r)
+            found += 1
+            count = 0
+    return found, count, (w, a, r)
+
+
+def cut(
+    records: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]],
+    clock: Clock,
+    count: int,
+    pane_ms: int,
+) -> tuple[list[Cut], int, Clock]:
+    """Cut a batch of one partition's records into panes.
+
+    `records` holds record times, event times (UNSET for a reject or a tick) and tick flags;
+    `clock` and `count` are the clock at its start and the records of the open pane so far.
+    Gives the panes that end in it, and the count and clock of the pane that stays open.
+
+    >>> times = np.array([1000, 1500, 2100, 2200]), np.array([900, 1400, 1300, 2200])
+    >>> cut((*times, np.zeros(4, bool)), Clock(), 0, 2000)[0]  # doctest: +NORMALIZE_WHITESPACE
+    [Cut(end=0, number=0, clock=Clock(w=900, a=1000, r=1000)),
+     Cut(end=2, number=1, clock=Clock(w=1400, a=1500, r=2100))]
+    """
+    ends = np.empty((len(records[0]), 5), np.int64)
+    state = (np.int64(clock.w), np.int64(clock.a), np.int64(clock.r))
+    found, count, last = _cut(records, state, count, pane_ms, ends)
+    cuts = [Cut(i, number, Clock(w, a, r)) for i, number, w, a, r in ends[:found].tolist()]
+    return cuts, int(count), Clock(*map(int, last))

@@ -1,0 +1,227 @@
+"""The profile: the versioned reference of a model, and what every number is measured against.
+
+A profile *fixes* what is observed: channels with their scales, bins and categories, and
+slices.  Whatever else turns up is counted as `unseen` or as belonging to no slice.  It also
+holds what the reference knows about every stream: bin counts, block-to-block variance, and
+how the statistics of its own blocks are distributed (ALARMS: fitted once, used for ever).
+"""
+
+import json
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any, Literal
+
+import msgspec
+
+from detectors.errors import ConfigError
+
+__all__ = [
+    "SCHEMA",
+    "Channel",
+    "Profile",
+    "ProfileBook",
+    "Reference",
+    "Span",
+    "Statistic",
+    "Stream",
+    "load",
+    "render",
+    "seal",
+]
+
+SCHEMA = 1
+
+
+class Span(msgspec.Struct, frozen=True):
+    """Tell how much data a profile was fitted from, and over which time (ms since the epoch)."""
+
+    events: int
+    start_ms: int
+    end_ms: int
+
+
+class Channel(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Fix how one measured quantity is binned, over all slices.
+
+    A numeric channel has `len(edges) + 1` bins: bin j holds edges[j-1] < x <= edges[j], so the
+    first bin is below the reference's minimum and the last above its maximum.  A categorical
+    one has a bin for each category and a last one for everything unseen.
+    """
+
+    name: str
+    kind: Literal["numeric", "categorical"]
+    centre: float = 0.0
+    scale: float = 1.0
+    edges: tuple[float, ...] = ()
+    categories: tuple[str, ...] = ()
+
+    @property
+    def bins(self) -> int:
+        """Count the bins, the outer or unseen ones included."""
+        return (len(self.edges) if self.kind == "numeric" else len(self.categories)) + 1
+
+    @property
+    def watches_missing(self) -> bool:
+        """Say whether the channel's missing values are a stream of their own."""
+        return self.name.startswith("feature:")
+
+
+class Statistic(msgspec.Struct, frozen=True):
+    """Hold what the reference's blocks say about one alarmable statistic of a stream.
+
+    `within` is the variance of one event's contribution, `between` the variance from block to
+    block on top of it; `sd`, `kappa3` and `kappa4` describe the standardised score.  `bin` is
+    the category's bin for a share, -1 for the statistics of a number.
+    """
+
+    name: str
+    mean: float
+    within: float
+    between: float
+    sd: float
+    kappa3: float
+    kappa4: float
+    bin: int = -1
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """Hold the reference of one stream: counts a bin, blocks, statistics, and what is rare."""
+
+    counts: tuple[int, ...]
+    mean: float
+    sd: float
+    blocks: int
+    blocks_per_week: float
+    block_n: float
+    statistics: tuple[Statistic, ...]
+    scores: tuple[float, ...]
+    rare: tuple[int, ...]
+    rare_rate: float
+    dispersion: float
+
+    @property
+    def n(self) -> int:
+        """Count the reference's events of this stream."""
+        return sum(self.counts)
+
+
+class Stream(msgspec.Struct, frozen=True):
+    """Name one watched stream: slice (index), channel (index), and whether it is `missing`."""
+
+    slice: int
+    channel: int
+    missing: bool
+    reference: Reference
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """Hold the reference of one model, as fitted.
+
+    `slices[0]` is always `{}`, all events.  `streams` has one entry for each slice and channel
+    that has reference data, the `missing` streams after the values.
+    """
+
+    schema: int = SCHEMA
+    model: str
+    hash: str = ""
+    reference: Span
+    bucket_seconds: int
+    block_events: int
+    block_seconds: int
+    channels: tuple[Channel, ...]
+    slices: tuple[dict[str, str], ...]
+    streams: tuple[Stream, ...]
+
+    @property
+    def bucket_ms(self) -> int:
+        """Give the bucket's length in milliseconds."""
+        return self.bucket_seconds * 1000
+
+    def stream_name(self, stream: Stream) -> str:
+        """Name the stream's channel as alerts and metrics do."""
+        name = self.channels[stream.channel].name
+        return "missing:" + name.removeprefix("feature:") if stream.missing else name
+
+
+def seal(profile: Profile) -> Profile:
+    """Return the profile with its content hash (blake2b-128 of its canonical JSON) filled in."""
+    content = msgspec.json.encode(msgspec.structs.replace(profile, hash=""))
+    return msgspec.structs.replace(profile, hash=blake2b(content, digest_size=16).hexdigest())
+
+
+def render(profile: Profile) -> str:
+    """Write the profile as JSON that reads well in a diff: a line for each channel and stream."""
+    fields: dict[str, Any] = msgspec.to_builtins(profile)
+    lines = []
+    for key, value in fields.items():
+        if key in {"channels", "slices", "streams"}:
+            rows = ",\n".join("    " + json.dumps(v, ensure_ascii=False) for v in value)
+            lines.append(f'  "{key}": [\n{rows}\n  ]')
+        else:
+            lines.append(f'  "{key}": {json.dumps(value, ensure_ascii=False)}')
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def load(content: bytes | str, source: str) -> Profile:
+    """Read a profile and check its hash.
+
+    Raises
+    ------
+    ConfigError
+        If it is no profile of this schema, or was edited after it was fitted.
+    """
+    try:
+        profile = msgspec.json.decode(content, type=Profile)
+    except msgspec.MsgspecError as error:
+        raise ConfigError(
+            f"{source} is not a driftline profile ({error}); make one with `driftline profile fit`."
+        ) from error
+    if profile.schema != SCHEMA:
+        raise ConfigError(
+            f"{source} has profile schema {profile.schema}, this driftline reads {SCHEMA}; "
+            "fit it again with `driftline profile fit`."
+        )
+    if seal(profile).hash != profile.hash:
+        raise ConfigError(
+            f"{source} does not fit its hash {profile.hash}: it was changed after it was fitted. "
+            "Fit it again with `driftline profile fit`."
+        )
+    return profile
+
+
+class ProfileBook:
+    """Hold every profile that is in force from some event time on, by model.
+
+    >>> book = ProfileBook()
+    >>> book.at("fraud", 0) is None
+    True
+    """
+
+    def __init__(self) -> None:
+        """Start with no profile."""
+        self._by_model: dict[str, list[tuple[int, Profile]]] = {}
+        self._by_hash: dict[str, Profile] = {}
+
+    def add(self, profile: Profile, effective_from_ms: int) -> None:
+        """Put a profile in force from an event time; a later record of the same time wins."""
+        entries = self._by_model.setdefault(profile.model, [])
+        entries[:] = [entry for entry in entries if entry[0] != effective_from_ms]
+        entries.append((effective_from_ms, profile))
+        entries.sort(key=lambda entry: entry[0])
+        self._by_hash[profile.hash] = profile
+
+    def at(self, model: str, time_ms: int) -> Profile | None:
+        """Give the profile that is in force for an event of this model and time."""
+        found = None
+        for effective_from_ms, profile in self._by_model.get(model, ()):
+            if effective_from_ms <= time_ms:
+                found = profile
+        return found
+
+    def segments(self, model: str) -> Sequence[tuple[int, Profile]]:
+        """List the model's profiles with the event times they are in force from, in order."""
+        return self._by_model.get(model, ())
+
+    def by_hash(self, digest: str) -> Profile | None:
+        """Give the profile with this content hash."""
+        return self._by_hash.get(digest)

@@ -1,0 +1,276 @@
+"""Events to cells: one pass that counts a pane's events into sparse integer summaries.
+
+A *cell* is what one pane adds to one bucket of one model: for each stream (slice, channel) with
+data the integers `missing, clipped, sum q, sum q^2` and the counts of its bins, where
+`q = rint(1024 * clip((x - centre) / scale, +-64))`.  Integers commute, so any split of the
+log into panes, partitions or workers adds up to the same cell.
+
+The encoding (docs/formats/summaries.md) is a run of unsigned LEB128 integers; signed ones are
+zigzag folded.  For each stream, in ascending order:
+
+    gap to the previous stream, missing, clipped, zigzag(sum q), sum q^2,
+    bins that follow, then for each: gap to the previous bin, count
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from detectors.columns import Columns
+from detectors.errors import SnapshotCorrupt
+from detectors.layout import Layout
+
+__all__ = ["CELL_BYTES_MAX", "Cell", "Moments", "add_cell", "summarise"]
+
+UNIT = 1024
+CELL_BYTES_MAX = 400_000
+LIMIT = 64.0
+_VARINT_BYTES = 10
+_LIMB = 32
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Hold the encoded sums of `events` events of one bucket."""
+
+    bucket: int
+    events: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Hold the sums of one or more cells: arrays of slices x channels, counts slices x width.
+
+    `squares_high * 2**32 + squares_low` is the sum of q squared: two limbs, since many panes
+    of large values exceed an int64.
+    """
+
+    counts: NDArray[np.int64]
+    missing: NDArray[np.int64]
+    clipped: NDArray[np.int64]
+    sums: NDArray[np.int64]
+    squares_high: NDArray[np.int64]
+    squares_low: NDArray[np.int64]
+
+    @classmethod
+    def zeros(cls, layout: Layout) -> "Moments":
+        """Make empty sums for a layout."""
+        shape = (layout.slices, layout.channels)
+        fields = [np.zeros(shape, np.int64) for _ in range(5)]
+        return cls(np.zeros((layout.slices, layout.width), np.int64), *fields)
+
+    def clear(self) -> None:
+        """Set every sum to zero."""
+        for array in self.arrays:
+            array[:] = 0
+
+    @property
+    def arrays(self) -> tuple[NDArray[np.int64], ...]:
+        """Give all arrays, in the order of the fields."""
+        return (
+            self.counts,
+            self.missing,
+            self.clipped,
+            self.sums,
+            self.squares_high,
+            self.squares_low,
+        )
+
+
+@njit(cache=True)
+def _bin_of(x: Any, edges: Any, low: int, high: int) -> int:
+    """Find the bin of x by bisection: the number of edges below x."""
+    first = low
+    while low < high:
+        middle = (low + high) >> 1
+        if edges[middle] < x:
+            low = middle + 1
+        else:
+            high = middle
+    return low - first
+
+
+@njit(cache=True)
+def _count(rows: Any, columns: Any, layout: Any, sums: Any) -> None:
+    """Add the events `rows` of one bucket to dense sums."""
+    values, codes, slices, weights = columns
+    first_bin, edges, edge_start, centre, scale = layout
+    counts, missing, clipped, total, squares = sums
+    numeric = values.shape[1]
+    for i in rows:
+        w = weights[i]
+        for c in range(first_bin.shape[0] - 1):
+            q = 0
+            over = 0
+            at = -1
+            if c < numeric:
+                x = values[i, c]
+                if x == x:
+                    at = first_bin[c] + _bin_of(x, edges, edge_start[c], edge_start[c + 1])
+                    z = (x - centre[c]) / scale[c]
+                    if z > LIMIT:
+                        z = LIMIT
+                        over = w
+                    elif z < -LIMIT:
+                        z = -LIMIT
+                        over = w
+                    q = np.int64(np.rint(UNIT * z))
+            elif codes[i, c - numeric] >= 0:
+                at = first_bin[c] + codes[i, c - numeric]
+            for g in range(slices.shape[1] + 1):
+                s = 0 if g == 0 else slices[i, g - 1]
+                if s < 0:
+                    continue
+                if at < 0:
+                    missing[s, c] += w
+                else:
+                    counts[s, at] += w
+                    clipped[s, c] += over
+                    total[s, c] += w * q
+                    squares[s, c] += w * q * q
+
+
+@njit(cache=True)
+def _put(buffer: Any, at: int, value: Any) -> int:
+    """Write one unsigned LEB128 integer."""
+    v = np.uint64(value)
+    while v >= np.uint64(128):
+        buffer[at] = np.uint8((v & np.uint64(127)) | np.uint64(128))
+        v >>= np.uint64(7)
+        at += 1
+    buffer[at] = np.uint8(v)
+    return at + 1
+
+
+@njit(cache=True)
+def _take(buffer: Any, at: int) -> Any:
+    """Read one unsigned LEB128 integer; a position of -1 says that the bytes ended or overran."""
+    v = np.uint64(0)
+    shift = 0
+    while at < buffer.shape[0] and shift < 64:
+        byte = buffer[at]
+        at += 1
+        v |= np.uint64(byte & 127) << np.uint64(shift)
+        if byte < 128:
+            return np.int64(v), at
+        shift += 7
+    return np.int64(0), -1
+
+
+@njit(cache=True)
+def _encode(first_bin: Any, sums: Any, buffer: Any, stream: int, limit: int) -> Any:
+    """Write streams that have data, from `stream` on, and set their sums back to zero.
+
+    Stops behind the stream that passes `limit` bytes; gives the bytes and the next stream.
+    """
+    counts, missing, clipped, total, squares = sums
+    channels = first_bin.shape[0] - 1
+    at = 0
+    previous = -1
+    while stream < missing.shape[0] * channels and at < limit:
+        s, c = stream // channels, stream % channels
+        low, high = first_bin[c], first_bin[c + 1]
+        filled = 0
+        for b in range(low, high):
+            filled += counts[s, b] > 0
+        if filled > 0 or missing[s, c] > 0:
+            at = _put(buffer, at, stream - previous - 1)
+            at = _put(buffer, at, missing[s, c])
+            at = _put(buffer, at, clipped[s, c])
+            at = _put(buffer, at, (total[s, c] << 1) ^ (total[s, c] >> 63))
+            at = _put(buffer, at, squares[s, c])
+            at = _put(buffer, at, filled)
+            last = low - 1
+            for b in range(low, high):
+                if counts[s, b] > 0:
+                    at = _put(buffer, at, b - last - 1)
+                    at = _put(buffer, at, counts[s, b])
+                    counts[s, b] = 0
+                    last = b
+            missing[s, c] = clipped[s, c] = total[s, c] = squares[s, c] = 0
+            previous = stream
+        stream += 1
+    return at, stream
+
+
+@njit(cache=True)
+def _decode(buffer: Any, first_bin: Any, sums: Any) -> bool:
+    """Add one encoded cell to dense sums; False says that the bytes do not fit the layout."""
+    counts, missing, clipped, total, high, low = sums
+    channels = first_bin.shape[0] - 1
+    streams = missing.shape[0] * channels
+    at = 0
+    stream = -1
+    while at < buffer.shape[0]:
+        head = np.empty(6, np.int64)
+        for k in range(6):
+            head[k], at = _take(buffer, at)
+            if at < 0 or (head[k] < 0 and k != 3):
+                return False
+        stream += head[0] + 1
+        if stream >= streams:
+            return False
+        s, c = stream // channels, stream % channels
+        missing[s, c] += head[1]
+        clipped[s, c] += head[2]
+        folded = np.uint64(head[3])
+        total[s, c] += np.int64(folded >> np.uint64(1)) ^ -np.int64(folded & np.uint64(1))
+        high[s, c] += head[4] >> _LIMB
+        low[s, c] += head[4] & ((1 << _LIMB) - 1)
+        b = first_bin[c] - 1
+        for _ in range(head[5]):
+            gap, at = _take(buffer, at)
+            if at < 0 or gap < 0:
+                return False
+            count, at = _take(buffer, at)
+            b += gap + 1
+            if at < 0 or count < 0 or b >= first_bin[c + 1]:
+                return False
+            counts[s, b] += count
+    return True
+
+
+def summarise(columns: Columns, layout: Layout) -> list[Cell]:
+    """Count a pane's events of one model into cells, buckets ascending.
+
+    A bucket is one cell, or several (the first counts the events) above CELL_BYTES_MAX.
+    """
+    if not len(columns):
+        return []
+    order = np.argsort(columns.buckets, kind="stable")
+    buckets, starts = np.unique(columns.buckets[order], return_index=True)
+    stops = [*starts[1:].tolist(), len(order)]
+    dense = Moments.zeros(layout)
+    sums = dense.arrays[:5]
+    buffer = np.empty(CELL_BYTES_MAX + _VARINT_BYTES * (6 + 2 * layout.width), np.uint8)
+    arrays = (columns.values, columns.codes, columns.slices, columns.weights)
+    edges = (layout.first_bin, layout.edges, layout.edge_start, layout.centre, layout.scale)
+    cells = []
+    for bucket, start, stop in zip(buckets.tolist(), starts.tolist(), stops, strict=True):
+        _count(order[start:stop], arrays, edges, sums)
+        events, stream = stop - start, 0
+        while stream < layout.slices * layout.channels:
+            length, stream = _encode(layout.first_bin, sums, buffer, stream, CELL_BYTES_MAX)
+            if length:
+                cells.append(Cell(bucket, events, buffer[:length].tobytes()))
+                events = 0
+    return cells
+
+
+def add_cell(data: bytes, layout: Layout, moments: Moments) -> None:
+    """Add one encoded cell to the sums.
+
+    Raises
+    ------
+    SnapshotCorrupt
+        If the bytes are no cell of this layout; the sums are then half changed.
+    """
+    if not _decode(np.frombuffer(data, np.uint8), layout.first_bin, moments.arrays):
+        raise SnapshotCorrupt(
+            "A summary does not fit its profile's layout: the summaries topic holds bytes "
+            "that driftline did not write, or that another profile explains."
+        )

@@ -1,0 +1,94 @@
+"""The one sentence of an alert, as a person would write it."""
+
+from detectors.alert import instant
+
+__all__ = ["Change", "figure", "place", "sentence", "sentence_resolved"]
+
+import msgspec
+
+
+class Change(msgspec.Struct, frozen=True):
+    """Hold what a sentence needs: what changed where, by how much, since when (ms)."""
+
+    model: str
+    channel: str
+    where: dict[str, str]
+    statistic: str
+    category: str | None
+    sigma: float
+    before: float
+    now: float
+    onset_ms: int
+
+
+def figure(value: float) -> str:
+    """Write a number for reading: three digits, thousands grouped, no exponent in daily sizes.
+
+    >>> [figure(x) for x in (39811.4, 17.93, 0.0562, 0.0)]
+    ['39,811', '17.9', '0.0562', '0']
+    """
+    size = abs(value)
+    if size >= 1e9 or 0 < size < 1e-4:
+        return f"{value:.2e}"
+    return f"{value:,.0f}" if size >= 1000 else f"{value:.3g}"
+
+
+def percent(share: float) -> str:
+    """Write a share as a percentage.
+
+    >>> percent(0.0312), percent(0.00002)
+    ('3.1 %', '0.002 %')
+    """
+    points = 100 * share
+    return f"{points:.2g} %" if points < 10 else f"{points:.0f} %"
+
+
+def place(where: dict[str, str]) -> str:
+    """Name a slice: nothing for all events.
+
+    >>> place({"country": "DE", "device": "ios"}), place({})
+    (' in country=DE, device=ios', '')
+    """
+    return " in " + ", ".join(f"{k}={v}" for k, v in where.items()) if where else ""
+
+
+def _since(onset_ms: int) -> str:
+    return "since " + instant(onset_ms).replace("T", " ")[:16] + "Z"
+
+
+def sentence(change: Change) -> str:
+    """Write what has changed."""
+    name = change.channel.partition(":")[2] or change.channel
+    subject = f"{name}{place(change.where)}"
+    since = _since(change.onset_ms)
+    before, now = change.before, change.now
+    span = f"({figure(before)} → {figure(now)})"
+    shares = f"{percent(before)} before"
+    if change.channel.startswith("missing:"):
+        text = f"{subject} is missing in {percent(now)} of events {since}, {shares}"
+    elif change.statistic == "level":
+        size = f"{abs(change.sigma):.2g}"
+        text = f"{subject} is {size} sigma {'higher' if now > before else 'lower'} {since} {span}"
+    elif change.statistic == "spread":
+        text = f"{subject} spreads {figure(now / before)} times as wide {since} (sd {span[1:-1]})"
+    elif change.statistic in {"skew", "tails"}:
+        kind = "skew of its distribution" if change.statistic == "skew" else "weight of its tails"
+        text = f"{subject} has changed its shape {since} ({kind}: {span[1:-1]})"
+    elif change.statistic == "share":
+        text = f"{subject} is {change.category!r} in {percent(now)} of events {since}, {shares}"
+    elif change.category is None:
+        text = f"{subject} lies outside its known range in {percent(now)} of events {since}, "
+        text += shares
+    else:
+        text = f"{subject} takes values the profile hardly knows in {percent(now)} of events "
+        text += f"{since}, {shares}"
+    return f"{change.model}: {text}"
+
+
+def sentence_resolved(change: Change, end_ms: int) -> str:
+    """Write that a change is over."""
+    name = change.channel.partition(":")[2] or change.channel
+    end = instant(end_ms).replace("T", " ")[:16]
+    what = "is missing no more often than" if change.channel.startswith("missing:") else "is like"
+    subject = f"{name}{place(change.where)}"
+    return f"{change.model}: {subject} {what} its reference again, as of {end}Z"

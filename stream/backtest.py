@@ -1,0 +1,128 @@
+"""Backtest: the worker's own observe and judge, over files.
+
+A file is one partition in file order, its panes end every 65,536 rows, and at the end of the
+input W is infinite.  A table may bring record times; then Kafka's rules for panes hold.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from detectors.alert import Alert, Metric
+from detectors.errors import ConfigError
+from detectors.monitor import Monitor, Semantics
+from detectors.observe import Batch, Observer, Pane
+from detectors.panes import FOREVER, UNSET, Part
+from detectors.profile import Profile, ProfileBook
+from stream.config import Config, semantic_hash
+from stream.decode.json_events import decode
+from stream.sources import Row, read_rows
+
+__all__ = ["Backtest", "Totals", "semantics_of"]
+
+
+def semantics_of(config: Config) -> Semantics:
+    """Take what a judge needs out of the configuration."""
+    lateness_ms = config.time.lateness_seconds * 1000
+    return Semantics(config.policy, lateness_ms, semantic_hash(config))
+
+
+@dataclass
+class Totals:
+    """Count what became of the rows."""
+
+    read: int = 0
+    accepted: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    unprofiled: Counter[str] = field(default_factory=Counter)
+    late: int = 0
+    judged: int = 0
+
+
+class Backtest:
+    """Run events from files through observe and judge."""
+
+    def __init__(
+        self, config: Config, profiles: Sequence[Profile], *, metrics: bool = False
+    ) -> None:
+        """Put the profiles in force from the beginning."""
+        self.config = config
+        self.totals = Totals()
+        book = ProfileBook()
+        for profile in profiles:
+            book.add(profile, 0)
+        self._observer = Observer(("file", 0, 1), book, config.time.pane_seconds * 1000)
+        self._monitor = Monitor(book, semantics_of(config), metrics=metrics)
+        self._latest_ms = UNSET
+        self._next_row = 0
+
+    def run(
+        self, paths: Sequence[Path], on_bytes: Callable[[int], None] = lambda _: None
+    ) -> Iterator[Alert | Metric]:
+        """Yield what follows from the files, read one after the other.
+
+        Raises
+        ------
+        ConfigError
+            If a row is further out of order than `time.lateness_seconds`.
+        """
+        for path in paths:
+            before = 0
+            for rows, position in read_rows(path, self.config.columns):
+                if rows:
+                    yield from self._take(path, rows)
+                on_bytes(position - before)
+                before = position
+        yield from self._apply(self._observer.finish(self._next_row - 1))
+        judges = self._monitor.judges.values()
+        self.totals.late = sum(judge.counts.late for judge in judges)
+        self.totals.judged = sum(judge.counts.judged for judge in judges)
+
+    def _take(self, path: Path, rows: list[Row]) -> Iterator[Alert | Metric]:
+        """Feed one chunk of rows."""
+        timed = rows[0].record_ms is not None
+        records = [row.record_ms or UNSET for row in rows]
+        record_ms = np.array(records, np.int64) if timed else None
+        decoded = decode([row.value for row in rows], record_ms, self.config.limits)
+        first = self._next_row
+        self._next_row += len(rows)
+        batch = Batch(
+            offsets=np.arange(first, self._next_row),
+            record_ms=record_ms,
+            ticks=np.zeros(len(rows), np.bool_),
+            events=decoded.events,
+            event_rows=decoded.rows,
+            reject_rows=decoded.rejected_rows,
+            reject_codes=decoded.reject_codes,
+        )
+        if not timed:
+            self._check_order(path, first, batch)
+        for pane in self._observer.feed(batch):
+            yield from self._apply(pane)
+
+    def _check_order(self, path: Path, first: int, batch: Batch) -> None:
+        """Refuse rows that a live run would have seen in another order."""
+        times = np.fromiter((e.time_ms for e in batch.events), np.int64, len(batch.events))
+        latest = np.maximum.accumulate(np.concatenate([[self._latest_ms], times]))
+        behind = latest[1:] - times > self.config.time.lateness_seconds * 1000
+        if behind.any():
+            row = first + int(batch.event_rows[int(np.argmax(behind))]) + 1
+            raise ConfigError(
+                f"Row {row} of {path} is more than {self.config.time.lateness_seconds} s older "
+                "than a row before it. Sort the file by time (--sort), map a record_time "
+                "column, or raise time.lateness_seconds."
+            )
+        self._latest_ms = int(latest[-1])
+
+    def _apply(self, pane: Pane) -> Iterator[Alert | Metric]:
+        """Count a finished pane, and judge it."""
+        header = pane.header
+        self.totals.read += header.read
+        self.totals.accepted += header.accepted
+        self.totals.rejected.update(header.rejected)
+        self.totals.unprofiled.update(pane.unprofiled)
+        assert header.w_after <= FOREVER
+        yield from self._monitor.apply(Part(header, pane.entries))

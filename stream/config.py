@@ -1,0 +1,252 @@
+"""The configuration: one TOML file and environment variables, parsed once, passed down.
+
+    [kafka] where the log is      [time] [slices] [detect] [policy]  what changes an answer
+    [columns] how a table is read [limits] what one event may hold   [judge] snapshots
+
+Every field can be overridden by DRIFTLINE_<SECTION>_<KEY>, for example
+DRIFTLINE_KAFKA_BOOTSTRAP.  The four sections that change an answer are the *semantic*
+configuration: they are published to the control topic, and their hash is in every alert.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from detectors.errors import ConfigError
+from detectors.events import Limits
+from detectors.policy import Policy, budget_per_week
+
+__all__ = [
+    "ColumnsConfig",
+    "Config",
+    "DetectConfig",
+    "JudgeConfig",
+    "KafkaConfig",
+    "SlicesConfig",
+    "TimeConfig",
+    "load_config",
+    "semantic_fields",
+    "semantic_hash",
+]
+
+_PRESETS: dict[str, dict[str, int]] = {
+    "default": {},
+    "realtime": {"pane_seconds": 1, "bucket_seconds": 1, "lateness_seconds": 1, "tick_seconds": 1},
+    "batchy": {"pane_seconds": 60, "bucket_seconds": 300, "lateness_seconds": 60},
+}
+_SEMANTIC = ("time", "slices", "detect", "policy")
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Be a section of the file: unknown keys are errors."""
+
+
+class KafkaConfig(_Section, frozen=True):
+    """Say where the log is, and how its topics are named and created.
+
+    An empty `bootstrap` means the local Kafka that `driftline kafka start` runs.
+    """
+
+    bootstrap: str = ""
+    prefix: str = "driftline"
+    events_partitions: int = 4
+    summaries_partitions: int = 4
+    replication_factor: int = 1
+    session_timeout_seconds: float = 10.0
+    create_topics: bool = True
+    require_append_time: bool = True
+
+
+class TimeConfig(_Section, frozen=True):
+    """Fix how time is cut; None takes the profile's proposal."""
+
+    preset: Literal["default", "realtime", "batchy"] = "default"
+    pane_seconds: int = 2
+    bucket_seconds: int | None = None
+    block_seconds: int | None = None
+    lateness_seconds: int = 5
+    tick_seconds: int = 2
+
+
+class SlicesConfig(_Section, frozen=True):
+    """Choose the slices; None takes every key of `segments`, and `version`."""
+
+    by: tuple[tuple[str, ...], ...] | None = None
+
+
+class DetectConfig(_Section, frozen=True):
+    """Choose what alarms, and how many events make a block."""
+
+    detectors: tuple[Literal["sr"], ...] = ("sr",)
+    block_events: int = 50
+
+
+class ColumnsConfig(_Section, frozen=True):
+    """Map a table's columns to the fields of an event."""
+
+    time: str = "time"
+    id: str | None = None
+    model: str | None = None
+    model_name: str | None = None
+    version: str | None = None
+    prediction: str | None = None
+    class_: str | None = msgspec.field(default=None, name="class")
+    label: str | None = None
+    latency_seconds: str | None = None
+    weight: str | None = None
+    record_time: str | None = None
+    features: tuple[str, ...] = ()
+    segments: tuple[str, ...] = ()
+    attributions: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+
+
+class JudgeConfig(_Section, frozen=True):
+    """Say how often the judge's state is written to the state topic."""
+
+    snapshot_seconds: int = 600
+
+
+class Config(_Section, frozen=True):
+    """Hold the whole configuration; without a file everything has a default."""
+
+    kafka: KafkaConfig = KafkaConfig()
+    time: TimeConfig = TimeConfig()
+    slices: SlicesConfig = SlicesConfig()
+    detect: DetectConfig = DetectConfig()
+    policy: Policy = Policy()
+    columns: ColumnsConfig = ColumnsConfig()
+    limits: Limits = Limits()
+    judge: JudgeConfig = JudgeConfig()
+
+
+def semantic_fields(config: Config) -> dict[str, Any]:
+    """Give the part of the configuration that changes an answer, as plain values."""
+    return {name: msgspec.to_builtins(getattr(config, name)) for name in _SEMANTIC}
+
+
+def semantic_hash(config: Config) -> str:
+    """Hash the semantic configuration (blake2b-128 of its canonical JSON)."""
+    content = msgspec.json.encode(semantic_fields(config), order="sorted")
+    return blake2b(content, digest_size=16).hexdigest()
+
+
+def load_config(path: Path | None, environ: Mapping[str, str] = os.environ) -> Config:
+    """Read the file, if any, and the environment.
+
+    Raises
+    ------
+    ConfigError
+        If the file is not there, is not TOML, or holds an unknown key or a wrong value; the
+        message names the key, the value and what is allowed.
+    """
+    raw = _read(path) if path else {}
+    where = str(path) if path else "the environment"
+    for name, value in environ.items():
+        section, _, key = name.removeprefix("DRIFTLINE_").lower().partition("_")
+        if name.startswith("DRIFTLINE_") and section in Config.__struct_fields__ and key:
+            raw.setdefault(section, {})[key] = _value(value)
+    _check_known(raw, where)
+    preset = raw.get("time", {}).get("preset", "default")
+    raw["time"] = _PRESETS.get(preset, {}) | raw.get("time", {})
+    _check_policy(raw, where)
+    try:
+        config = msgspec.convert(raw, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(_explain(error, raw, where)) from error
+    _check_ranges(config, where)
+    return config
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Read one TOML file."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"The configuration {path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The configuration {path} is not TOML: {error}.") from error
+
+
+def _value(text: str) -> Any:
+    """Read an environment variable as a TOML value, or else as a plain string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _fields(struct: type[msgspec.Struct]) -> list[str]:
+    """List the keys of a section as they are written."""
+    return [field.encode_name for field in msgspec.structs.fields(struct)]
+
+
+def _check_known(raw: Mapping[str, Any], where: str) -> None:
+    """Refuse unknown sections and keys, and name the nearest known one."""
+    sections = {field.name: field.type for field in msgspec.structs.fields(Config)}
+    for section, content in raw.items():
+        if section not in sections:
+            raise ConfigError(_unknown(f"[{section}]", [f"[{s}]" for s in sections], where))
+        if not isinstance(content, dict):
+            raise ConfigError(f"{section} in {where} must be a section: write [{section}].")
+        known = _fields(sections[section])
+        for key in content:
+            if key not in known:
+                names = [f"{section}.{k}" for k in known]
+                raise ConfigError(_unknown(f"{section}.{key}", names, where))
+
+
+def _unknown(name: str, known: list[str], where: str) -> str:
+    near = difflib.get_close_matches(name, known, 1, 0.0)
+    return (
+        f"{name} in {where} is not known; did you mean {near[0]}? Allowed are: {', '.join(known)}."
+    )
+
+
+def _explain(error: msgspec.ValidationError, raw: Mapping[str, Any], where: str) -> str:
+    """Say which key has which wrong value, from msgspec's message and its path."""
+    text = str(error)
+    message, _, path = text.partition(" - at `$.")
+    key = path.rstrip("`")
+    section, _, name = key.partition(".")
+    value = raw.get(section, {}).get(name.partition("[")[0])
+    return f"{key} in {where} is {value!r}: {message[0].lower()}{message[1:]}."
+
+
+def _check_policy(raw: Mapping[str, Any], where: str) -> None:
+    """Check what types cannot say about the budget."""
+    budget = raw.get("policy", {}).get("alarm_budget", "1/week")
+    try:
+        budget_per_week(budget) if isinstance(budget, str) else None
+    except ValueError as error:
+        raise ConfigError(f"policy.alarm_budget in {where}: {error}.") from error
+
+
+def _check_ranges(config: Config, where: str) -> None:
+    """Check the ranges of numbers."""
+    ranges = [
+        ("kafka.events_partitions", config.kafka.events_partitions, 1, 10_000),
+        ("kafka.summaries_partitions", config.kafka.summaries_partitions, 1, 1_000),
+        ("kafka.replication_factor", config.kafka.replication_factor, 1, 10),
+        ("kafka.session_timeout_seconds", config.kafka.session_timeout_seconds, 6, 300),
+        ("time.pane_seconds", config.time.pane_seconds, 1, 3_600),
+        ("time.bucket_seconds", config.time.bucket_seconds, 1, 86_400),
+        ("time.block_seconds", config.time.block_seconds, 1, 30 * 86_400),
+        ("time.lateness_seconds", config.time.lateness_seconds, 0, 86_400),
+        ("time.tick_seconds", config.time.tick_seconds, 1, 3_600),
+        ("detect.block_events", config.detect.block_events, 20, 1_000_000),
+        ("policy.min_effect_sigma", config.policy.min_effect_sigma, 0.001, 10),
+        ("policy.min_effect_relative", config.policy.min_effect_relative, 0.001, 10),
+        ("judge.snapshot_seconds", config.judge.snapshot_seconds, 1, 86_400),
+    ]
+    for key, value, low, high in ranges:
+        if value is not None and not low <= value <= high:
+            raise ConfigError(
+                f"{key} in {where} is {value:g}: allowed is {low:g} to {high:g}."
+            )
