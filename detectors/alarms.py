@@ -162,7 +162,7 @@ class AlertLife:
 
     def snapshot(self) -> list[tuple[int, OpenAlert]]:
         """Give the open alerts by stream, in a fixed order."""
-        return sorted(self.open.items(), key=lambda item: item[0])
+        return [(j, msgspec.structs.replace(opened)) for j, opened in sorted(self.open.items())]
 
     def restore(self, state: list[tuple[int, OpenAlert]]) -> None:
         """Take the open alerts from a snapshot."""

@@ -53,14 +53,21 @@ def _edges(values: NDArray[np.float64]) -> tuple[float, ...]:
 
 
 def _numeric(name: str, values: NDArray[np.float64]) -> Channel:
-    """Make a numeric channel: centred at the median, scaled by half the middle 68 %."""
-    low, centre, high = np.quantile(values, (0.16, 0.5, 0.84), method="inverted_cdf").tolist()
-    scale = (high - low) / 2 or float(values.std()) or 1.0
+    """Make a numeric channel: centred at the median, scaled by half the middle 68 %.
+
+    Where those are one value, the scale is half of the first wider middle that is not.  The
+    centre is not rounded: values far from zero would be off by many scales.
+    """
+    centre = float(np.quantile(values, 0.5, method="inverted_cdf"))
+    for tail in (0.16, 0.05, 0.01, 0.0):
+        low, high = np.quantile(values, (tail, 1 - tail), method="inverted_cdf").tolist()
+        if low < high:
+            break
     return Channel(
         name=name,
         kind="numeric",
-        centre=nine_digits(centre),
-        scale=nine_digits(scale),
+        centre=centre,
+        scale=nine_digits(high / 2 - low / 2),
         edges=_edges(values),
     )
 

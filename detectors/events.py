@@ -68,6 +68,7 @@ class Limits(msgspec.Struct, frozen=True):
     max_future_seconds: int = 60
 
     def __post_init__(self) -> None:
+        """Check each limit against its own range."""
         # A valid event is nested 3 deep: event, prediction, probabilities.
         for name, low, high in (
             ("event_bytes", 64, 16 * 2**20),

@@ -80,11 +80,15 @@ def rare_alarm(channel: Channel, stream: Stream, lead: Lead) -> Alarm:
     hits = sum(reference.counts[b] for b in reference.rare)
     before, now = hits / max(reference.n, 1), lead.units / max(lead.n, 1)
     rate = min(reference.rare_rate, 0.5)
+    # Where nearly all values are missing, the rare thing is a value that is there.
+    present = stream.missing and 0 in reference.rare
+    if present:
+        before, now = 1 - before, 1 - now
     plain = channel.kind == "numeric" or stream.missing
     return Alarm(
         statistic="rare",
         category=None if plain else "rare",
-        direction="up",
+        direction="down" if present else "up",
         onset=lead.onset,
         n=lead.n,
         sigma=(now - before) / float(np.sqrt(rate * (1 - rate))),

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.alarms import AlertLife, OpenAlert
-from detectors.alert import Alert, Block, Metric, instant
+from detectors.alert import Alert, Block, Metric, instant, nine_digits
 from detectors.blocks import Blocks, Closed, stream_table
 from detectors.layout import layout_of
 from detectors.measure import measure
@@ -85,8 +85,9 @@ class ModelJudge:
         for bucket in sorted(b for b in self._pending if b < over):
             yield from self._bucket(bucket)
         if over > self._final and (self._final != UNSET or self.rate.block != UNSET):
-            if horizon_ms < FOREVER:
-                yield from self._pass_time(over)
+            # Behind the end of a file, time goes on for as long as a block is open, not for ever.
+            end = self._final + self._block_buckets - 1
+            yield from self._pass_time(over if horizon_ms < FOREVER else end)
             self._final = over
 
     @property
@@ -152,7 +153,7 @@ class ModelJudge:
                 block=span,
                 n=n,
                 missing=0,
-                mean=n / length,
+                mean=nine_digits(n / length),
                 profile=profile.hash,
             )
 

@@ -12,7 +12,7 @@ from detectors.alert import Alert, Metric
 from detectors.errors import StateRefused
 from detectors.judge import ModelJudge, ModelState
 from detectors.order import OrderedPane, PaneOrder, Source
-from detectors.panes import UNSET, Entry, Part
+from detectors.panes import FOREVER, UNSET, Entry, Part
 from detectors.policy import Policy
 from detectors.profile import Profile, ProfileBook
 
@@ -83,8 +83,9 @@ class Monitor:
         horizon = self.order.horizon()
         if horizon == UNSET:
             return
+        lateness_ms = self._semantics.lateness_ms if horizon < FOREVER else 0
         for digest in sorted(self.judges):
-            yield from self.judges[digest].finalise(horizon - self._semantics.lateness_ms)
+            yield from self.judges[digest].finalise(horizon - lateness_ms)
 
     def _judge(self, entry: Entry) -> ModelJudge:
         """Give the judge of an entry's model and profile, made at its first partial."""

@@ -50,8 +50,8 @@ class PaneOrder:
 
     @property
     def sources(self) -> list[Source]:
-        """Give the state to snapshot, in a fixed order."""
-        return [self._sources[key] for key in sorted(self._sources)]
+        """Give the state to snapshot, in a fixed order; later panes do not change it."""
+        return [_copied(self._sources[key]) for key in sorted(self._sources)]
 
     def offer(self, part: Part) -> Iterator[list[OrderedPane]]:
         """Take one part; yield the panes of each number that is now complete, in order.
@@ -59,7 +59,7 @@ class PaneOrder:
         Raises
         ------
         StateRefused
-            At a gap, a re-cut pane, or a changed partition count.
+            At a gap, a lost part, a re-cut pane, or a changed partition count.
         """
         pane = self._whole(part)
         if pane is None:
@@ -77,19 +77,11 @@ class PaneOrder:
     def _whole(self, part: Part) -> OrderedPane | None:
         """Check the part's place in its partition's log, and wait for the pane's other parts."""
         header = part.header
-        key = (header.topic, header.partition)
-        source = self._sources.get(key)
-        if source is None:
-            source = Source(header.topic, header.partition, header.partitions, header.a)
-            self._sources[key] = source
-        if source.partitions != header.partitions:
-            raise StateRefused(
-                f"{header.topic} had {source.partitions} partitions and now has "
-                f"{header.partitions}: start on a new prefix."
-            )
-        if header.o < source.next and header.o >= header.a:
+        source = self._source(header)
+        if header.a < source.next and header.o < source.next:
             return None
         _check_contiguous(header, source.next)
+        _check_part(header, source.incomplete)
         if header.part < len(source.incomplete):
             return None
         source.incomplete.append(part)
@@ -98,6 +90,17 @@ class PaneOrder:
         pane = OrderedPane(header, tuple(source.incomplete))
         source.incomplete = []
         return pane
+
+    def _source(self, header: Header) -> Source:
+        """Find or begin a partition's state; all of a topic's agree on how many there are."""
+        for source in self._sources.values():
+            if source.topic == header.topic and source.partitions != header.partitions:
+                raise StateRefused(
+                    f"{header.topic} had {source.partitions} partitions and now has "
+                    f"{header.partitions}: start on a new prefix."
+                )
+        fresh = Source(header.topic, header.partition, header.partitions, header.a)
+        return self._sources.setdefault((header.topic, header.partition), fresh)
 
     def _complete(self, topic: str, partitions: int) -> Iterator[list[OrderedPane]]:
         """Yield every number into which all partitions of the topic have crossed."""
@@ -127,6 +130,31 @@ class PaneOrder:
     def pending(self) -> deque[OrderedPane]:
         """List the panes that wait for other partitions, for gauges."""
         return deque(p for s in self._sources.values() for _, p in s.waiting)
+
+
+def _copied(source: Source) -> Source:
+    """Copy a source; the panes in it never change."""
+    return msgspec.structs.replace(
+        source,
+        uncrossed=list(source.uncrossed),
+        waiting=list(source.waiting),
+        incomplete=list(source.incomplete),
+    )
+
+
+def _check_part(header: Header, before: Sequence[Part]) -> None:
+    """Refuse a part that follows none, or parts of another pane, of those that came before it."""
+    where = f"Offsets {header.a} to {header.o} of {header.topic}[{header.partition}]"
+    if before and msgspec.structs.replace(before[0].header, part=header.part) != header:
+        raise StateRefused(
+            f"{where} were cut again: a part of a pane up to offset {before[0].header.o} came "
+            "first. Two versions of driftline wrote to this prefix; start on a new one."
+        )
+    if header.part > len(before):
+        raise StateRefused(
+            f"{where} are not whole in the summaries: part {len(before)} of {header.parts} is "
+            "missing. Restart the judge from a snapshot that covers it, or start on a new prefix."
+        )
 
 
 def _check_contiguous(header: Header, expected: int) -> None:

@@ -86,8 +86,9 @@ class Panel:
         smooth = scorer.stats.smooth[owner]
         n = np.where(smooth & (scorer.n > 0), scorer.total[owner], scorer.n)
         units = np.where(smooth, blocks.extra[owner, 2], blocks.counts[self._counted_bin])
-        self.sr.update(closed, scorer.scores, (n, scorer.value, units, end))
-        self.rare.update(closed, scorer.rare, scorer.total, end)
+        span = (blocks.start, end)
+        self.sr.update(closed, scorer.scores, (n, scorer.value, units, *span))
+        self.rare.update(closed, (scorer.rare, scorer.total), span)
         fresh = np.isin(owner, closed) & (self._position != _NEVER) & (scorer.n > 0)
         at = np.flatnonzero(fresh)
         position, scores = self._position[at], scorer.scores[at]

@@ -63,6 +63,8 @@ class Clock(msgspec.Struct, frozen=True, array_like=True):
                 "run the newer driftline, or another prefix."
             )
         try:
+            if version != "1":
+                raise ValueError(version)
             w, a, r = map(int, clocks)
         except ValueError as error:
             raise SnapshotCorrupt(

@@ -117,6 +117,7 @@ def _score(closed: Any, blocks: Any, stats: Any, out: Any) -> None:
         for d in range(first[j], first[j + 1]):
             n_of[d] = n
             if n == 0:
+                score[d] = 0.0
                 continue
             if not smooth[j]:
                 p = share[d]

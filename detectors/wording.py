@@ -70,7 +70,8 @@ def sentence(change: Change) -> str:
         size = f"{abs(change.sigma):.2g}"
         text = f"{subject} is {size} sigma {'higher' if now > before else 'lower'} {since} {span}"
     elif change.statistic == "spread":
-        text = f"{subject} spreads {figure(now / before)} times as wide {since} (sd {span[1:-1]})"
+        times = figure(now / before) if before > 0 else "many"
+        text = f"{subject} spreads {times} times as wide {since} (sd {span[1:-1]})"
     elif change.statistic in {"skew", "tails"}:
         kind = "skew of its distribution" if change.statistic == "skew" else "weight of its tails"
         text = f"{subject} has changed its shape {since} ({kind}: {span[1:-1]})"

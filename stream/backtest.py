@@ -13,21 +13,15 @@ import numpy as np
 
 from detectors.alert import Alert, Metric
 from detectors.errors import ConfigError
-from detectors.monitor import Monitor, Semantics
+from detectors.monitor import Monitor
 from detectors.observe import Batch, Observer, Pane
 from detectors.panes import FOREVER, UNSET, Part
 from detectors.profile import Profile, ProfileBook
-from stream.config import Config, semantic_hash
+from stream.config import Config, semantics_of
 from stream.decode.json_events import decode
 from stream.sources import Row, read_rows
 
-__all__ = ["Backtest", "Totals", "semantics_of"]
-
-
-def semantics_of(config: Config) -> Semantics:
-    """Take what a judge needs out of the configuration."""
-    lateness_ms = config.time.lateness_seconds * 1000
-    return Semantics(config.policy, lateness_ms, semantic_hash(config))
+__all__ = ["Backtest", "Totals"]
 
 
 @dataclass

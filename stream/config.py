@@ -20,6 +20,7 @@ import msgspec
 
 from detectors.errors import ConfigError
 from detectors.events import Limits
+from detectors.monitor import Semantics
 from detectors.policy import Policy, budget_per_week
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "load_config",
     "semantic_fields",
     "semantic_hash",
+    "semantics_of",
 ]
 
 _PRESETS: dict[str, dict[str, int]] = {
@@ -135,6 +137,12 @@ def semantic_hash(config: Config) -> str:
     """Hash the semantic configuration (blake2b-128 of its canonical JSON)."""
     content = msgspec.json.encode(semantic_fields(config), order="sorted")
     return blake2b(content, digest_size=16).hexdigest()
+
+
+def semantics_of(config: Config) -> Semantics:
+    """Take what a judge needs out of the configuration."""
+    lateness_ms = config.time.lateness_seconds * 1000
+    return Semantics(config.policy, lateness_ms, semantic_hash(config))
 
 
 def load_config(path: Path | None, environ: Mapping[str, str] = os.environ) -> Config:

@@ -30,6 +30,8 @@ CELL_BYTES_MAX = 400_000
 LIMIT = 64.0
 _VARINT_BYTES = 10
 _LIMB = 32
+_COUNT_MAX = 1 << 40
+_SUM_MAX = 1 << 57
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,8 @@ def _take(buffer: Any, at: int) -> Any:
     while at < buffer.shape[0] and shift < 64:
         byte = buffer[at]
         at += 1
+        if shift == 63 and byte > 1:
+            break
         v |= np.uint64(byte & 127) << np.uint64(shift)
         if byte < 128:
             return np.int64(v), at
@@ -209,11 +213,14 @@ def _decode(buffer: Any, first_bin: Any, sums: Any) -> bool:
         head = np.empty(6, np.int64)
         for k in range(6):
             head[k], at = _take(buffer, at)
-            if at < 0 or (head[k] < 0 and k != 3):
+            if at < 0 or head[k] < 0:
                 return False
-        stream += head[0] + 1
-        if stream >= streams:
+        # Compared before it is added: a sum that wraps around would write outside the arrays.
+        if head[0] >= streams - stream - 1 or head[3] > _SUM_MAX:
             return False
+        if head[1] > _COUNT_MAX or head[2] > _COUNT_MAX:
+            return False
+        stream += head[0] + 1
         s, c = stream // channels, stream % channels
         missing[s, c] += head[1]
         clipped[s, c] += head[2]
@@ -224,12 +231,12 @@ def _decode(buffer: Any, first_bin: Any, sums: Any) -> bool:
         b = first_bin[c] - 1
         for _ in range(head[5]):
             gap, at = _take(buffer, at)
-            if at < 0 or gap < 0:
+            if at < 0 or gap < 0 or gap >= first_bin[c + 1] - b - 1:
                 return False
             count, at = _take(buffer, at)
-            b += gap + 1
-            if at < 0 or count < 0 or b >= first_bin[c + 1]:
+            if at < 0 or count < 0 or count > _COUNT_MAX:
                 return False
+            b += gap + 1
             counts[s, b] += count
     return True
 

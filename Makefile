@@ -1,0 +1,79 @@
+# `make` prints what there is.  `make demo` and `make test` set themselves up first: a virtual
+# environment in .venv, the packages that requirements-dev.lock pins by hash, Kafka's jars.
+# Say `make PYTHON=python3.12 test` to choose the Python.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check lint format lock clean
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+LAUNCHERS := python3 python3.14 python3.13 python3.12 python3.11
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+say = @printf '==> %s\n'
+
+help:  ## Print this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(BIN)/.installed $(BIN)/.jars  ## Set up .venv and Kafka's jars; demo and test do it by themselves
+
+demo: setup  ## Run everything on this machine and watch an alert come (Ctrl-C ends it)
+	$(say) 'Demo: a local Kafka, a worker, a stream in which something breaks'
+	@$(BIN)/driftline demo
+
+test: setup  ## Run all tests, against a real Kafka
+	$(say) 'Tests, against a real Kafka'
+	@$(BIN)/pytest
+
+check: lint test  ## Run what CI runs: lint and test
+
+lint: $(BIN)/.installed  ## Check style (ruff) and types (mypy, strict)
+	$(say) 'Style and types'
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(BIN)/.installed  ## Format the code, and mend what ruff can mend
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header
+BUILD_NEEDS = import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])
+
+lock: $(BIN)/.installed  ## Pin requirements and jars anew (UPGRADE=--upgrade for newer versions)
+	$(say) 'Pinning requirements and jars'
+	@$(COMPILE) $(UPGRADE) --extra worker --extra dev -o requirements-dev.lock pyproject.toml
+	@$(COMPILE) $(UPGRADE) --extra worker -o requirements.lock pyproject.toml
+	@$(BIN)/python -c '$(BUILD_NEEDS)' | $(COMPILE) $(UPGRADE) -o deploy/requirements-build.lock -
+	@$(BIN)/python -c 'from stream.kafka_jars import write_lock; write_lock()'
+
+clean:  ## Remove .venv and every cache here; ~/.driftline (jars, Kafka's data) stays
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/.python:
+	@python='$(PYTHON)'; \
+	if $(BIN)/python -c '$(NEW_ENOUGH)' 2>/dev/null; then touch $@; exit; fi; \
+	for one in $${python:-$(LAUNCHERS)}; do \
+	    "$$one" -c '$(NEW_ENOUGH)' 2>/dev/null && found="$$one" && break; \
+	done; \
+	if [ -z "$$found" ]; then \
+	    echo "driftline needs Python 3.11 or newer, and none of these is one: $${python:-$(LAUNCHERS)}." >&2; \
+	    echo "Install one, or name it: make PYTHON=/path/to/python3.12 $(or $(MAKECMDGOALS),test)" >&2; \
+	    exit 2; \
+	fi; \
+	echo "==> Virtual environment in $(VENV), with $$("$$found" --version)"; \
+	"$$found" -m venv --clear $(VENV) || { \
+	    echo "Python's venv module failed; on Debian: apt install python3-venv" >&2; exit 2; }
+	@touch $@
+
+$(BIN)/.installed: $(BIN)/.python requirements-dev.lock pyproject.toml
+	$(say) 'Installing what requirements-dev.lock pins (a few minutes, once)'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(BIN)/.jars: $(BIN)/.installed stream/kafka_jars.lock
+	$(say) 'Apache Kafka: its jars, checked against stream/kafka_jars.lock'
+	@$(BIN)/python -c 'from stream.localkafka import ensure_jars; ensure_jars(print)'
+	@touch $@

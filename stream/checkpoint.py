@@ -1,0 +1,196 @@
+"""The judge's snapshots: chunks and a manifest in two alternating slots of the state topic.
+
+A chunk holds one model's state, the manifest a counter, the checksum of every piece, and the
+next summaries offset.  Two slots of keys in the compacted topic alternate, so a stale owner
+can spoil one at most; the valid manifest with the highest counter is restored.  No pickle.
+
+Keys: `PARTITION/SLOT/manifest`, `PARTITION/SLOT/CHUNK/PIECE`.
+"""
+
+import zlib
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from detectors.errors import SnapshotCorrupt, SnapshotTooNew
+from detectors.judge import ModelState
+from detectors.monitor import MonitorState
+from detectors.order import Source
+from stream.outbox import Outbox
+from stream.reader import PrivateReader
+
+__all__ = ["Checkpoints", "Manifest", "Restored", "pack", "restore", "unpack"]
+
+VERSION = 1
+SLOTS = 2
+_PIECE_BYTES = 900_000
+_ORDER = "order"
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """Say which pieces make a snapshot, and from where the summaries go on.
+
+    `pieces` maps a chunk to the checksums (blake2b-128) of its pieces, in order.
+    """
+
+    v: int = VERSION
+    counter: int
+    next: int
+    pieces: dict[str, list[str]]
+    names: dict[str, str]
+
+
+class Restored(msgspec.Struct, frozen=True):
+    """Hold a snapshot that was read back whole."""
+
+    manifest: Manifest
+    state: MonitorState
+
+
+def _to_plain(value: Any) -> Any:
+    """Write an array as (type, shape, bytes): little-endian, row by row."""
+    if isinstance(value, np.ndarray):
+        plain = np.ascontiguousarray(value)
+        kind = plain.dtype.newbyteorder("<").str
+        return [kind, list(plain.shape), plain.astype(kind, copy=False).tobytes()]
+    raise TypeError(f"A snapshot cannot hold a {type(value).__name__}.")
+
+
+def _to_array(kind: type, value: Any) -> Any:
+    """Read an array back."""
+    dtype, shape, content = value
+    if np.dtype(dtype).kind not in "ifub":
+        raise ValueError(f"an array of type {dtype!r}")
+    return np.frombuffer(content, dtype).reshape(shape).copy()
+
+
+def pack(value: list[Source] | ModelState) -> bytes:
+    """Write one chunk: a version byte and compressed MessagePack."""
+    content = msgspec.msgpack.encode(value, enc_hook=_to_plain)
+    return bytes([VERSION]) + zlib.compress(content, 1)
+
+
+def unpack(content: bytes, kind: Any) -> Any:
+    """Read one chunk back as the given type.
+
+    Raises
+    ------
+    SnapshotCorrupt, SnapshotTooNew
+        If the bytes are no chunk of this type, or a later version's.
+    """
+    if content[:1] > bytes([VERSION]):
+        raise SnapshotTooNew(
+            f"A snapshot has version {content[0]}, this driftline reads {VERSION}: "
+            "run the newer driftline."
+        )
+    try:
+        plain = zlib.decompress(content[1:])
+        return msgspec.msgpack.decode(plain, type=kind, dec_hook=_to_array)
+    except (zlib.error, msgspec.MsgspecError, ValueError, TypeError) as error:
+        raise SnapshotCorrupt(f"A chunk of a snapshot cannot be read: {error}.") from error
+
+
+def _checksum(piece: bytes) -> str:
+    return blake2b(piece, digest_size=16).hexdigest()
+
+
+def _seal(manifest: Manifest) -> bytes:
+    """Write a manifest behind its own checksum."""
+    content = msgspec.json.encode(manifest)
+    return _checksum(content).encode() + b" " + content
+
+
+def _open(sealed: bytes, where: str) -> Manifest:
+    """Read a manifest and check it."""
+    checksum, _, content = sealed.partition(b" ")
+    if _checksum(content).encode() != checksum:
+        raise SnapshotCorrupt(f"The manifest {where} does not fit its checksum.")
+    try:
+        manifest = msgspec.json.decode(content, type=Manifest)
+    except msgspec.MsgspecError as error:
+        raise SnapshotCorrupt(f"The manifest {where} cannot be read: {error}.") from error
+    if manifest.v > VERSION:
+        raise SnapshotTooNew(
+            f"The snapshot {where} has version {manifest.v}, this driftline reads {VERSION}: "
+            "run the newer driftline."
+        )
+    return manifest
+
+
+def _read(slot: int, partition: int, records: Mapping[str, bytes]) -> Restored:
+    """Read one slot's snapshot; SnapshotCorrupt if any byte of it is not what it was."""
+    prefix = f"{partition}/{slot}"
+    manifest = _open(records[f"{prefix}/manifest"], prefix)
+    chunks = {}
+    for chunk, checksums in manifest.pieces.items():
+        pieces = [records.get(f"{prefix}/{chunk}/{i}", b"") for i in range(len(checksums))]
+        if [_checksum(piece) for piece in pieces] != checksums:
+            raise SnapshotCorrupt(f"The chunk {prefix}/{chunk} does not fit its checksum.")
+        chunks[chunk] = b"".join(pieces)
+    sources = unpack(chunks.pop(_ORDER), list[Source])
+    models = {digest: unpack(content, ModelState) for digest, content in chunks.items()}
+    return Restored(manifest, MonitorState(sources, models, manifest.names))
+
+
+def restore(partition: int, records: Mapping[str, bytes]) -> Restored | None:
+    """Find the highest valid snapshot among a partition's records; None if there never was one.
+
+    Raises
+    ------
+    SnapshotCorrupt, SnapshotTooNew
+        If there are snapshots and none of them is valid.
+    """
+    found: list[Restored] = []
+    refused: Exception | None = None
+    for slot in range(SLOTS):
+        if f"{partition}/{slot}/manifest" not in records:
+            continue
+        try:
+            found.append(_read(slot, partition, records))
+        except (SnapshotCorrupt, SnapshotTooNew) as error:
+            refused = error
+    if not found:
+        if refused is not None:
+            raise refused
+        return None
+    return max(found, key=lambda restored: restored.manifest.counter)
+
+
+class Checkpoints:
+    """Write and read the snapshots of summaries partitions."""
+
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        """Keep snapshots in this topic."""
+        self._bootstrap = bootstrap
+        self._topic = topic
+
+    async def write(
+        self, outbox: Outbox, partition: int, counter: int, cut: tuple[int, MonitorState]
+    ) -> None:
+        """Write a snapshot: its chunks, and when they are there its manifest."""
+        offset, state = cut
+        slot = counter % SLOTS
+        chunks: dict[str, list[Source] | ModelState] = {_ORDER: state.sources}
+        chunks |= state.models
+        checksums: dict[str, list[str]] = {}
+        for name, value in chunks.items():
+            content = pack(value)
+            pieces = [content[i : i + _PIECE_BYTES] for i in range(0, len(content), _PIECE_BYTES)]
+            checksums[name] = [_checksum(piece) for piece in pieces]
+            for i, piece in enumerate(pieces):
+                key = f"{partition}/{slot}/{name}/{i}".encode()
+                await outbox.send(self._topic, key, piece, partition)
+        await outbox.delivered()
+        manifest = Manifest(counter=counter, next=offset, pieces=checksums, names=state.names)
+        key = f"{partition}/{slot}/manifest".encode()
+        await outbox.send(self._topic, key, _seal(manifest), partition)
+        await outbox.delivered()
+
+    async def read(self, partition: int) -> Restored | None:
+        """Read a partition's state topic to its end, and restore."""
+        async with PrivateReader(self._bootstrap, self._topic, partition) as reader:
+            records = {key.decode(): value for key, value in await reader.drain()}
+        return restore(partition, records)

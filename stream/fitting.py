@@ -1,0 +1,76 @@
+"""Files to profiles: read a reference, fit it, load it back."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from detectors.channels import FitOptions
+from detectors.errors import ConfigError
+from detectors.events import Event
+from detectors.fit import fit
+from detectors.profile import Profile, load
+from stream.config import Config
+from stream.decode.json_events import decode
+from stream.sources import read_rows
+
+__all__ = ["fit_file", "fit_options", "load_file"]
+
+
+def fit_options(config: Config) -> FitOptions:
+    """Take a fit's choices out of the configuration."""
+    return FitOptions(
+        bucket_seconds=config.time.bucket_seconds,
+        block_seconds=config.time.block_seconds,
+        block_events=config.detect.block_events,
+        by=config.slices.by,
+    )
+
+
+def fit_file(
+    path: Path, config: Config, model: str | None, on_bytes: Callable[[int], None]
+) -> tuple[Profile, Counter[str]]:
+    """Fit the profile of the model in a file; give it and the rejects by code.
+
+    Raises
+    ------
+    ConfigError
+        If the file holds no events, or events of several models and none was named.
+    """
+    events: list[Event] = []
+    rejected: Counter[str] = Counter()
+    before = 0
+    for rows, position in read_rows(path, config.columns, model):
+        decoded = decode([row.value for row in rows], None, config.limits)
+        events += decoded.events
+        rejected.update(decoded.reject_codes)
+        on_bytes(position - before)
+        before = position
+    found = Counter(event.model for event in events)
+    if model is None and len(found) > 1:
+        raise ConfigError(
+            f"{path} holds events of {len(found)} models; choose one with --model: "
+            f"{', '.join(sorted(found)[:10])}."
+        )
+    chosen = [e for e in events if model is None or e.model == model]
+    try:
+        return fit(chosen, fit_options(config), config.policy), rejected
+    except ValueError as error:
+        reasons = ", ".join(f"{code} {n:,}" for code, n in rejected.most_common(5))
+        raise ConfigError(
+            f"No profile can be fitted from {path}: {error}."
+            + (f" Rejected rows: {reasons}." if rejected else "")
+        ) from error
+
+
+def load_file(path: Path) -> Profile:
+    """Read a profile from a file.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such file, or it is no profile.
+    """
+    try:
+        return load(path.read_bytes(), str(path))
+    except OSError as error:
+        raise ConfigError(f"The profile {path} cannot be read: {error.strerror}.") from error

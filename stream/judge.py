@@ -1,0 +1,196 @@
+"""The judge role: summaries to metrics and alerts, with snapshots to restart from."""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import structlog
+from aiokafka import ConsumerRecord
+
+from detectors.alert import Alert, Metric, encode
+from detectors.errors import StateRefused
+from detectors.monitor import Monitor
+from detectors.order import Source
+from detectors.panes import UNSET, decode_part
+from stream.checkpoint import Checkpoints
+from stream.config import Config, semantics_of
+from stream.control import Control
+from stream.metrics import JudgeSeries
+from stream.names import TopicNames
+from stream.outbox import Outbox
+from stream.provenance import Provenance
+from stream.role import Commit, Flow, Partition
+from stream.warmup import warm_judge
+
+__all__ = ["JudgeRole"]
+
+_IN_FLIGHT_MAX = 5_000
+_REVOKE_SNAPSHOT_SECONDS = 5.0
+
+log = structlog.get_logger()
+
+
+@dataclass
+class _Bench:
+    """Hold the judge of one summaries partition, and where its snapshots stand."""
+
+    monitor: Monitor
+    next: int
+    counter: int
+    saved_next: int
+    saved_at: float
+
+
+class JudgeRole:
+    """Judge the models of the assigned summaries partitions."""
+
+    name = "judge"
+
+    def __init__(self, config: Config, bootstrap: str) -> None:
+        """Prepare; `start` connects."""
+        names = TopicNames(config.kafka.prefix)
+        self.topics = [names.summaries]
+        self.group = names.judge_group
+        self.series = JudgeSeries()
+        self._names = names
+        self._config = config
+        self._outbox = Outbox(bootstrap)
+        self._control = Control(bootstrap, names.control)
+        self._checkpoints = Checkpoints(bootstrap, names.state)
+        self._provenance = Provenance()
+        self._benches: dict[Partition, _Bench] = {}
+        self._durable: dict[Partition, Commit] = {}
+
+    async def start(self, flow: Flow) -> None:
+        """Connect, read the control topic, and compile before joining the group."""
+        self._flow = flow
+        await self._outbox.start()
+        await self._control.start()
+        await self._control.agree(self._config, self._outbox)
+        await asyncio.to_thread(warm_judge)
+
+    async def assigned(
+        self, commits: Mapping[Partition, Commit | None]
+    ) -> Mapping[Partition, int | None]:
+        """Restore each partition from its snapshot, and go on from the snapshot's offset."""
+        starts: dict[Partition, int | None] = {}
+        self._benches, self._durable = {}, {}
+        await self._control.sync()
+        for tp in commits:
+            bench = await self._restore(tp)
+            self._benches[tp] = bench
+            starts[tp] = bench.next
+        return starts
+
+    async def _restore(self, tp: Partition) -> _Bench:
+        """Make a partition's judge: from the best snapshot, or from the log's start."""
+        restored = await self._checkpoints.read(tp.partition)
+        monitor = Monitor(self._control.book, semantics_of(self._config))
+        log_start = self._flow.log_start(tp)
+        now = asyncio.get_running_loop().time()
+        if restored is None:
+            return _Bench(monitor, log_start, 0, log_start, now)
+        start = restored.manifest.next
+        if start < log_start:
+            raise StateRefused(
+                f"The snapshot of {tp.topic}[{tp.partition}] goes on at offset {start}, but the "
+                f"topic begins at {log_start}: what lies between is gone. Start on a new prefix, "
+                "and keep summaries longer (retention.ms)."
+            )
+        monitor.restore(restored.state)
+        log.info("restored", partition=tp.partition, offset=start)
+        return _Bench(monitor, start, restored.manifest.counter, start, now)
+
+    async def process(self, tp: Partition, records: Sequence[ConsumerRecord]) -> None:
+        """Apply one batch of parts; publish what follows, and wait for its delivery."""
+        bench = self._benches[tp]
+        sent = 0
+        for record in records:
+            if record.offset < bench.next:
+                continue
+            part = decode_part(record.value or b"")
+            if bench.monitor.unknown_profiles(part):
+                await self._control.sync()
+            for effect in bench.monitor.apply(part):
+                await self._publish(effect, bench.monitor.order.sources)
+                sent += 1
+                if sent % _IN_FLIGHT_MAX == 0:
+                    await self._outbox.delivered()
+            bench.next = record.offset + 1
+            self.series.parts.inc()
+        await self._outbox.delivered()
+        if tp in self._benches:
+            self._durable[tp] = Commit(bench.next, "")
+        self._show(tp, bench)
+
+    def durable(self) -> Mapping[Partition, Commit]:
+        """Give what has been applied and published: for consumer lag only."""
+        return self._durable
+
+    async def revoked(self, tps: Collection[Partition]) -> None:
+        """Leave a snapshot to the next owner, and forget the partitions."""
+        now = asyncio.get_running_loop().time()
+        for tp in tps:
+            bench = self._benches.get(tp)
+            if bench and now - bench.saved_at > _REVOKE_SNAPSHOT_SECONDS:
+                await self._snapshot(tp, bench)
+            self._benches.pop(tp, None)
+
+    async def idle(self) -> None:
+        """Write the snapshots that are due."""
+        now = asyncio.get_running_loop().time()
+        for tp, bench in list(self._benches.items()):
+            if now - bench.saved_at > self._config.judge.snapshot_seconds:
+                await self._snapshot(tp, bench)
+
+    async def stop(self) -> None:
+        """Write a last snapshot of everything, and close the connections."""
+        for tp, bench in list(self._benches.items()):
+            await self._snapshot(tp, bench)
+        await self._outbox.stop()
+        await self._control.stop()
+
+    def why_not_ready(self) -> str:
+        """Say why nothing is being judged, if so."""
+        return "" if self._benches else "no partition of the summaries topic is assigned yet"
+
+    async def _snapshot(self, tp: Partition, bench: _Bench) -> None:
+        """Write a snapshot, if anything has been applied since the last one."""
+        bench.saved_at = asyncio.get_running_loop().time()
+        if bench.next == bench.saved_next:
+            return
+        cut = (bench.next, bench.monitor.snapshot())
+        bench.counter += 1
+        await self._checkpoints.write(self._outbox, tp.partition, bench.counter, cut)
+        bench.saved_next = cut[0]
+        self.series.snapshots.inc()
+
+    async def _publish(self, effect: Alert | Metric, sources: Sequence[Source]) -> None:
+        """Send one effect: a metric, or an alert with where it came from."""
+        if isinstance(effect, Metric):
+            key = f"{effect.model}/{effect.channel}".encode()
+            await self._outbox.send(self._names.metrics, key, encode(effect))
+            self.series.metrics.inc()
+            return
+        record = {
+            "alert": msgspec.Raw(encode(effect)),
+            "provenance": self._provenance.of(effect, sources),
+        }
+        await self._outbox.send(
+            self._names.alerts, effect.key.encode(), msgspec.json.encode(record)
+        )
+        self.series.alerts.labels(effect.status, effect.severity).inc()
+        log.info("alert", id=effect.id, status=effect.status, summary=effect.summary)
+
+    def _show(self, tp: Partition, bench: _Bench) -> None:
+        """Set the gauges of one partition."""
+        judges = bench.monitor.judges.values()
+        where = str(tp.partition)
+        self.series.judged.labels(where).set(sum(j.counts.judged for j in judges))
+        self.series.late.labels(where).set(sum(j.counts.late for j in judges))
+        self.series.open.labels(where).set(sum(len(j.life.open) for j in judges))
+        self.series.pending_bytes.labels(where).set(bench.monitor.pending_bytes)
+        horizon = bench.monitor.order.horizon()
+        if horizon != UNSET:
+            self.series.horizon.labels(where).set(horizon / 1000)

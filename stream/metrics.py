@@ -1,0 +1,68 @@
+"""Every Prometheus series of a worker: base units, bounded labels, the prefix `driftline_`."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+__all__ = ["CONTENT_TYPE", "JudgeSeries", "ObserveSeries"]
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+class _Series:
+    """Hold one role's registry."""
+
+    def __init__(self) -> None:
+        """Start without a series."""
+        self.registry = CollectorRegistry()
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"driftline_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"driftline_{name}", text, labels, registry=self.registry)
+
+    def render(self) -> bytes:
+        """Write all series in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+class ObserveSeries(_Series):
+    """Count what observe reads, accepts, rejects, and sends."""
+
+    def __init__(self) -> None:
+        """Register the series of the observe role."""
+        super().__init__()
+        counter = self._counter
+        self.records = counter("records_read", "Records read from the input topics.")
+        self.events = counter("events_accepted", "Records that were events.")
+        self.rejects = counter("rejects", "Records that were not events, by reason.", "code")
+        self.unprofiled = counter("events_unprofiled", "Events of models without a profile.")
+        self.panes = counter("panes", "Panes summarised and delivered.")
+        self.ticks = counter("ticks", "Ticks written into idle partitions.")
+        self.summary_bytes = counter("summary_bytes", "Bytes of parts sent to the summaries.")
+        self.watermark = self._gauge(
+            "watermark_timestamp_seconds", "W of a partition, in event time.", "topic", "partition"
+        )
+
+
+class JudgeSeries(_Series):
+    """Count what the judge applies, and what it says."""
+
+    def __init__(self) -> None:
+        """Register the series of the judge role."""
+        super().__init__()
+        counter, gauge = self._counter, self._gauge
+        self.parts = counter("parts_applied", "Parts read from the summaries.")
+        self.alerts = counter("alerts", "Alert revisions published.", "status", "severity")
+        self.metrics = counter("metric_records", "Metric records published.")
+        self.snapshots = counter("snapshots", "Snapshots written to the state topic.")
+        where = "partition"
+        self.judged = gauge("events_judged", "Events whose bucket has been judged.", where)
+        self.late = gauge("events_late", "Events that came after their bucket was final.", where)
+        self.open = gauge("alerts_open", "Alerts that have fired and not resolved.", where)
+        text = "Bytes of partials that wait for the end of their bucket."
+        self.pending_bytes = gauge("pending_bytes", text, where)
+        text = "Event time up to which everything is final."
+        self.horizon = gauge("horizon_timestamp_seconds", text, where)

@@ -1,0 +1,231 @@
+"""The observe role: input topics to summaries and rejects, exactly the panes of the log."""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from hashlib import blake2b, sha256
+
+import msgspec
+import numpy as np
+import structlog
+from aiokafka import ConsumerRecord
+
+from detectors.errors import ConfigError
+from detectors.events import Reject
+from detectors.observe import Batch, Observer, Pane
+from detectors.panes import PART_BYTES_MAX, Clock, Entry, Part
+from stream.config import Config
+from stream.control import Control
+from stream.decode.json_events import Decoded, decode
+from stream.metrics import ObserveSeries
+from stream.names import TopicNames
+from stream.outbox import Outbox
+from stream.role import Commit, Flow, Partition
+from stream.warmup import warm_observe
+
+__all__ = ["ObserveRole", "summaries_partition"]
+
+_CONTROL_AGE_SECONDS = 0.5
+_TICK_HEADER = "driftline"
+
+log = structlog.get_logger()
+
+
+def summaries_partition(model: str, partitions: int) -> int:
+    """Give the summaries partition, and so the judge, of a model.
+
+    >>> 0 <= summaries_partition("fraud", 4) < 4
+    True
+    """
+    return int.from_bytes(blake2b(model.encode(), digest_size=8).digest()) % partitions
+
+
+def _is_tick(record: ConsumerRecord) -> bool:
+    return any(key == _TICK_HEADER and value == b"tick" for key, value in record.headers)
+
+
+def _split(pane: Pane, partitions: int) -> list[list[Part]]:
+    """Make the parts of a pane for each summaries partition; one without partials at least."""
+    routed: list[list[Entry]] = [[] for _ in range(partitions)]
+    for entry in pane.entries:
+        routed[summaries_partition(entry.model, partitions)].append(entry)
+    return [_numbered(pane, entries) for entries in routed]
+
+
+def _numbered(pane: Pane, entries: Sequence[Entry]) -> list[Part]:
+    """Cut one partition's partials into parts of bounded size, and number them."""
+    groups: list[list[Entry]] = [[]]
+    size = 0
+    for entry in entries:
+        if size + len(entry.data) > PART_BYTES_MAX and groups[-1]:
+            groups.append([])
+            size = 0
+        groups[-1].append(entry)
+        size += len(entry.data) + 128
+    return [
+        Part(msgspec.structs.replace(pane.header, part=i, parts=len(groups)), tuple(group))
+        for i, group in enumerate(groups)
+    ]
+
+
+class ObserveRole:
+    """Read events, write summaries; keep nothing but the open pane of each partition."""
+
+    name = "observe"
+
+    def __init__(self, config: Config, bootstrap: str, partitions: tuple[int, int]) -> None:
+        """Observe `partitions[0]` events partitions into `partitions[1]` summaries partitions."""
+        names = TopicNames(config.kafka.prefix)
+        self.topics = [names.events]
+        self.group = names.observe_group
+        self.series = ObserveSeries()
+        self._names = names
+        self._config = config
+        self._partitions = partitions
+        self._outbox = Outbox(bootstrap)
+        self._control = Control(bootstrap, names.control)
+        self._observers: dict[Partition, Observer] = {}
+        self._next: dict[Partition, int] = {}
+        self._durable: dict[Partition, Commit] = {}
+        self._seen_at: dict[Partition, float] = {}
+        self._told: set[str] = set()
+
+    async def start(self, flow: Flow) -> None:
+        """Connect, read the control topic, and compile before joining the group."""
+        self._flow = flow
+        await self._outbox.start()
+        await self._control.start()
+        await self._control.agree(self._config, self._outbox)
+        await asyncio.to_thread(warm_observe)
+
+    async def assigned(
+        self, commits: Mapping[Partition, Commit | None]
+    ) -> Mapping[Partition, int | None]:
+        """Begin each partition where its commit says, with the clock the commit carries."""
+        starts: dict[Partition, int | None] = {}
+        self._observers, self._durable = {}, {}
+        for tp, commit in commits.items():
+            offset = commit.offset if commit else self._flow.log_start(tp)
+            clock = Clock.read(commit.metadata if commit else "")
+            source = (tp.topic, tp.partition, self._partitions[0])
+            observer = Observer(source, self._control.book, self._config.time.pane_seconds * 1000)
+            observer.start(offset, clock)
+            self._observers[tp] = observer
+            self._next[tp] = starts[tp] = offset
+            self._seen_at[tp] = asyncio.get_running_loop().time()
+        return starts
+
+    async def process(self, tp: Partition, records: Sequence[ConsumerRecord]) -> None:
+        """Observe one batch of one partition; deliver the panes that end in it."""
+        fresh = [r for r in records if r.offset >= self._next[tp]]
+        if not fresh:
+            return
+        self._next[tp] = fresh[-1].offset + 1
+        self._seen_at[tp] = asyncio.get_running_loop().time()
+        batch, decoded = self._batch(fresh)
+        await self._know(decoded)
+        await self._reject(tp, fresh, batch)
+        self.series.records.inc(len(fresh))
+        self.series.events.inc(len(batch.events))
+        for pane in self._observers[tp].feed(batch):
+            await self._deliver(tp, pane)
+
+    def durable(self) -> Mapping[Partition, Commit]:
+        """Give what has been delivered: the commits that lose nothing."""
+        return self._durable
+
+    async def revoked(self, tps: Collection[Partition]) -> None:
+        """Drop the open panes of partitions that another worker will read."""
+        for tp in tps:
+            self._observers.pop(tp, None)
+
+    async def idle(self) -> None:
+        """Write a tick into each caught-up partition that has been silent for long enough."""
+        now = asyncio.get_running_loop().time()
+        for tp in list(self._observers):
+            silent = now - self._seen_at[tp] > self._config.time.tick_seconds
+            if silent and self._flow.caught_up(tp):
+                self._seen_at[tp] = now
+                await self._outbox.tick(tp.topic, tp.partition)
+                self.series.ticks.inc()
+
+    async def stop(self) -> None:
+        """Close the connections."""
+        await self._outbox.stop()
+        await self._control.stop()
+
+    def why_not_ready(self) -> str:
+        """Say why no events are being read, if so."""
+        return "" if self._observers else "no partition of the events topic is assigned yet"
+
+    def _batch(self, records: Sequence[ConsumerRecord]) -> tuple[Batch, Decoded]:
+        """Decode a batch of records; ticks are neither events nor rejects."""
+        ticks = np.fromiter((_is_tick(r) for r in records), np.bool_, len(records))
+        times = np.fromiter((r.timestamp for r in records), np.int64, len(records))
+        if self._config.kafka.require_append_time and any(r.timestamp_type != 1 for r in records):
+            raise ConfigError(
+                f"{records[0].topic} holds records without the broker's time: set "
+                "message.timestamp.type=LogAppendTime on the topic before anything is written."
+            )
+        rows = np.flatnonzero(~ticks)
+        values = [records[i].value for i in rows.tolist()]
+        decoded = decode(values, times[rows], self._config.limits)
+        batch = Batch(
+            offsets=np.fromiter((r.offset for r in records), np.int64, len(records)),
+            record_ms=times,
+            ticks=ticks,
+            events=decoded.events,
+            event_rows=rows[decoded.rows],
+            reject_rows=rows[decoded.rejected_rows],
+            reject_codes=decoded.reject_codes,
+        )
+        return batch, decoded
+
+    async def _know(self, decoded: Decoded) -> None:
+        """Read the control topic again if it may hold a profile that these events need.
+
+        A profile is written before the events that it is for.  So what the topic holds once
+        the events are here is enough, and the same for every worker and every replay.
+        """
+        models = {event.model for event in decoded.events}
+        if any(not self._control.book.segments(model) for model in models):
+            await self._control.sync()
+        else:
+            await self._control.refresh(_CONTROL_AGE_SECONDS)
+
+    async def _reject(
+        self, tp: Partition, records: Sequence[ConsumerRecord], batch: Batch
+    ) -> None:
+        """Publish every bad record's reason; its pane waits for the delivery."""
+        for row, code in zip(batch.reject_rows.tolist(), batch.reject_codes, strict=True):
+            value = records[row].value or b""
+            offset = records[row].offset
+            digest = sha256(value).hexdigest()
+            reject = Reject(code, tp.topic, tp.partition, offset, digest, len(value))
+            key = f"{tp.topic}/{tp.partition}/{offset}".encode()
+            await self._outbox.send(self._names.rejects, key, msgspec.json.encode(reject))
+            self.series.rejects.labels(code).inc()
+
+    async def _deliver(self, tp: Partition, pane: Pane) -> None:
+        """Send a pane's parts, wait for them, and only then let its offset be committed."""
+        for partition, parts in enumerate(_split(pane, self._partitions[1])):
+            for part in parts:
+                content = part.encode()
+                key = f"{tp.topic}/{tp.partition}/{pane.header.a}".encode()
+                await self._outbox.send(self._names.summaries, key, content, partition)
+                self.series.summary_bytes.inc(len(content))
+        await self._outbox.delivered()
+        if tp in self._observers:
+            self._durable[tp] = Commit(pane.header.o + 1, pane.clock.render())
+        self.series.panes.inc()
+        self.series.watermark.labels(tp.topic, tp.partition).set(pane.clock.w / 1000)
+        self._report_unprofiled(pane)
+
+    def _report_unprofiled(self, pane: Pane) -> None:
+        """Count events of models without a profile; name each model once, a few at most."""
+        for model, events in pane.unprofiled.items():
+            self.series.unprofiled.inc(events)
+            if model not in self._told and len(self._told) < 100:
+                self._told.add(model)
+                log.warning(
+                    "unprofiled", model=model[:200], hint="driftline profile fit, then profile push"
+                )

@@ -1,0 +1,44 @@
+"""Put a profile in force on a prefix."""
+
+import msgspec
+
+from detectors.alert import instant
+from detectors.panes import UNSET
+from detectors.profile import Profile
+from stream.config import Config
+from stream.control import Control, effective_from, profile_record
+from stream.names import TopicNames
+from stream.outbox import Outbox
+from stream.watermarks import watermarks
+from stream.worker import bootstrap_of, prepare_topics
+
+__all__ = ["push_profile"]
+
+
+async def push_profile(config: Config, profile: Profile) -> str | None:
+    """Write a profile to the control topic; give from when it is in force, None: the beginning.
+
+    Raises
+    ------
+    ConfigError, ServiceUnreachable
+        If the prefix runs with another configuration, or Kafka does not answer.
+    """
+    bootstrap = bootstrap_of(config.kafka)
+    prepare_topics(config.kafka, bootstrap)
+    names = TopicNames(config.kafka.prefix)
+    outbox, control = Outbox(bootstrap), Control(bootstrap, names.control)
+    await outbox.start()
+    try:
+        await control.start()
+        await control.agree(config, outbox)
+        latest = max(watermarks(bootstrap, names).values(), default=UNSET)
+        before = control.book.segments(profile.model)
+        buckets = {p.bucket_seconds for _, p in before} | {profile.bucket_seconds}
+        start = effective_from(latest, tuple(sorted(buckets)))
+        record = profile_record(profile, start)
+        await outbox.send(names.control, record.key, msgspec.json.encode(record), 0)
+        await outbox.delivered()
+    finally:
+        await control.stop()
+        await outbox.stop()
+    return None if latest == UNSET else instant(start)

@@ -1,0 +1,80 @@
+"""A private reader of one partition: no group, nothing committed, from the start to the end."""
+
+from types import TracebackType
+from typing import Any, Self
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from detectors.errors import ServiceUnreachable
+from stream.outbox import RECORD_BYTES_MAX
+
+__all__ = ["PrivateReader", "private_consumer"]
+
+_POLL_MS = 200
+
+
+async def private_consumer(bootstrap: str) -> Any:
+    """Connect a consumer that belongs to no group.
+
+    Raises
+    ------
+    ServiceUnreachable
+        If Kafka does not answer.
+    """
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=RECORD_BYTES_MAX,
+    )
+    try:
+        await consumer.start()
+    except KafkaError as error:
+        await consumer.stop()
+        raise ServiceUnreachable(
+            f"Kafka at {bootstrap} does not answer; start it, or set kafka.bootstrap."
+        ) from error
+    return consumer
+
+
+class PrivateReader:
+    """Read a partition up to its present end, as often as asked; each record once."""
+
+    def __init__(self, bootstrap: str, topic: str, partition: int) -> None:
+        """Prepare; `start` connects."""
+        self._bootstrap = bootstrap
+        self._partition = TopicPartition(topic, partition)
+
+    async def start(self) -> None:
+        """Connect, and begin at the partition's first record."""
+        self._consumer = await private_consumer(self._bootstrap)
+        self._consumer.assign([self._partition])
+        await self._consumer.seek_to_beginning(self._partition)
+
+    async def drain(self) -> list[tuple[bytes, bytes]]:
+        """Give (key, value) of every record between the last call and the present end."""
+        end = (await self._consumer.end_offsets([self._partition]))[self._partition]
+        found: list[tuple[bytes, bytes]] = []
+        while await self._consumer.position(self._partition) < end:
+            for records in (await self._consumer.getmany(timeout_ms=_POLL_MS)).values():
+                found += [(record.key or b"", record.value or b"") for record in records]
+        return found
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._consumer.stop()
+
+    async def __aenter__(self) -> Self:
+        """Connect for the length of an `async with` block."""
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Disconnect."""
+        await self.stop()

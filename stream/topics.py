@@ -1,0 +1,209 @@
+"""Every topic of driftline: partitions and retention; created and checked before a role runs.
+
+The defaults are here and nowhere else.  Synchronous, with kafka-python's admin client.
+"""
+
+import contextlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from kafka.admin import ConfigResource, KafkaAdminClient
+from kafka.errors import KafkaError, KafkaTimeoutError
+
+from detectors.errors import ConfigError, ServiceUnreachable
+
+__all__ = [
+    "TopicSpec",
+    "check_append_time",
+    "ensure_topics",
+    "partition_count",
+    "specs",
+]
+
+START_TIMEOUT_SECONDS = 20.0
+LARGE_RECORD_BYTES_MAX = 8 << 20
+_DAY_MS = 86_400_000
+_EXISTS = 36
+_APPEND_TIME = {"message.timestamp.type": "LogAppendTime"}
+_COMPACT = {"cleanup.policy": "compact"}
+_LARGE = {"max.message.bytes": str(LARGE_RECORD_BYTES_MAX)}
+# Old snapshots are dead weight within minutes; a segment is compacted only once it is closed.
+_SHORT_SEGMENTS = {"segment.ms": str(_DAY_MS // 24), "segment.bytes": str(64 << 20)}
+
+
+class TopicSpec(NamedTuple):
+    """Say how a topic is made; `fixed_by` is the configuration key of an unchangeable count."""
+
+    name: str
+    partitions: int
+    config: Mapping[str, str]
+    replication_factor: int = 1
+    fixed_by: str = ""
+
+
+def specs(
+    prefix: str,
+    events_partitions: int = 4,
+    summaries_partitions: int = 4,
+    replication_factor: int = 1,
+) -> tuple[TopicSpec, ...]:
+    """Say how each topic of a prefix is made.
+
+    >>> [spec.name for spec in specs("d")][:4]
+    ['d.events', 'd.labels', 'd.outcomes', 'd.control']
+    """
+    by_summaries = "kafka.summaries_partitions"
+    events, summaries = events_partitions, summaries_partitions
+    kept_and_compacted = {"cleanup.policy": "compact,delete"} | _days(90)
+    rows: list[tuple[str, int, dict[str, str], str]] = [
+        ("events", events, _APPEND_TIME | _days(7), ""),
+        ("labels", events, _APPEND_TIME | _days(30), ""),
+        ("outcomes", events, _APPEND_TIME | _days(30), ""),
+        ("control", 1, _COMPACT | _LARGE, "driftline"),
+        ("summaries", summaries, _days(7), by_summaries),
+        ("state", summaries, _COMPACT | _LARGE | _SHORT_SEGMENTS, by_summaries),
+        ("metrics", summaries, _days(30), ""),
+        ("alerts", 1, kept_and_compacted, ""),
+        ("incidents", 1, kept_and_compacted, ""),
+        ("feedback", 1, _days(90), ""),
+        ("rejects", 1, _days(7), ""),
+        ("runs", 1, _days(90), ""),
+    ]
+    # With fewer than 3 copies, waiting for a second one would stop at the first broker's fall.
+    safe = {"min.insync.replicas": "2"} if replication_factor >= 3 else {}
+    return tuple(
+        TopicSpec(f"{prefix}.{name}", partitions, config | safe, replication_factor, fixed_by)
+        for name, partitions, config, fixed_by in rows
+    )
+
+
+def ensure_topics(bootstrap: str, wanted: Iterable[TopicSpec], *, create: bool = True) -> None:
+    """Create the topics that are missing, and check those that are there.
+
+    Raises
+    ------
+    ServiceUnreachable
+        If Kafka does not answer, or topics are missing and may not be created; the message
+        lists the commands that create them.
+    ConfigError
+        If a topic whose partition count is fixed at creation has another count than asked.
+    """
+    every = list(wanted)
+    with _admin(bootstrap) as admin:
+        counts = _counts(admin, [spec.name for spec in every])
+        missing = [spec for spec in every if spec.name not in counts]
+        if missing and create:
+            _create(admin, bootstrap, missing)
+            counts |= _counts(admin, [spec.name for spec in missing])
+        elif missing:
+            raise ServiceUnreachable(_ask(bootstrap, missing, "are not there"))
+    for spec in every:
+        if spec.fixed_by and counts[spec.name] != spec.partitions:
+            raise ConfigError(_changed(spec, counts[spec.name]))
+
+
+def partition_count(bootstrap: str, topic: str) -> int:
+    """Read back how many partitions a topic has; ServiceUnreachable where there is none."""
+    with _admin(bootstrap) as admin:
+        counts = _counts(admin, [topic])
+    if topic not in counts:
+        raise ServiceUnreachable(f"There is no topic {topic} on {bootstrap}.")
+    return counts[topic]
+
+
+def check_append_time(bootstrap: str, topic: str) -> None:
+    """Check that the broker sets the time of each record of a topic.
+
+    Raises
+    ------
+    ConfigError
+        If clients set it, which is Kafka's default; the message holds the command to run.
+    """
+    with _admin(bootstrap) as admin:
+        answer = admin.describe_configs([ConfigResource("topic", topic)], config_filter="all")
+    found = answer["topic"].get(topic, {}).get("message.timestamp.type", {}).get("value")
+    if found != "LogAppendTime":
+        raise ConfigError(
+            f"The topic {topic} has message.timestamp.type={found}: the clocks of its writers "
+            f"would drive driftline's. Run: kafka-configs.sh --bootstrap-server {bootstrap} "
+            f"--alter --entity-type topics --entity-name {topic} "
+            f"--add-config message.timestamp.type=LogAppendTime"
+        )
+
+
+@contextlib.contextmanager
+def _admin(bootstrap: str) -> Iterator[Any]:
+    """Connect within 20 seconds, and say what is wrong in a sentence."""
+    try:
+        admin = KafkaAdminClient(
+            bootstrap_servers=bootstrap.split(","),
+            client_id="driftline",
+            bootstrap_timeout_ms=int(START_TIMEOUT_SECONDS * 1000),
+        )
+    except (KafkaTimeoutError, OSError) as error:
+        raise ServiceUnreachable(
+            f"Kafka does not answer at {bootstrap} (asked for {START_TIMEOUT_SECONDS:g} s): "
+            f"start it, for one machine with 'driftline kafka start', or correct "
+            f"kafka.bootstrap."
+        ) from error
+    try:
+        yield admin
+    except KafkaError as error:
+        raise ServiceUnreachable(f"Kafka at {bootstrap} refused: {error!r}.") from error
+    finally:
+        admin.close()
+
+
+def _counts(admin: Any, names: Collection[str]) -> dict[str, int]:
+    """Count the partitions of those topics that are there."""
+    found = admin.describe_topics(list(names))
+    return {topic["name"]: len(topic["partitions"]) for topic in found if topic["partitions"]}
+
+
+def _create(admin: Any, bootstrap: str, missing: Collection[TopicSpec]) -> None:
+    """Create topics; another worker may be doing the same at this moment."""
+    request = {
+        spec.name: {
+            "num_partitions": spec.partitions,
+            "replication_factor": spec.replication_factor,
+            "configs": dict(spec.config),
+        }
+        for spec in missing
+    }
+    answer = admin.create_topics(request, raise_errors=False)
+    refused = {
+        topic["name"]: topic["error_message"] or f"error {topic['error_code']}"
+        for topic in answer["topics"]
+        if topic["error_code"] not in (0, _EXISTS)
+    }
+    if refused:
+        why = f"could not be created ({'; '.join(sorted(set(refused.values())))})"
+        raise ServiceUnreachable(_ask(bootstrap, [s for s in missing if s.name in refused], why))
+    admin.wait_for_topics([spec.name for spec in missing])
+
+
+def _ask(bootstrap: str, missing: Collection[TopicSpec], why: str) -> str:
+    """Word what is missing and the commands that make it."""
+    lines = [f"These topics {why}: {', '.join(spec.name for spec in missing)}. Create them with:"]
+    for spec in missing:
+        config = "".join(f" --config {key}={value}" for key, value in spec.config.items())
+        lines.append(
+            f"  kafka-topics.sh --bootstrap-server {bootstrap} --create --topic {spec.name} "
+            f"--partitions {spec.partitions} --replication-factor {spec.replication_factor}{config}"
+        )
+    return "\n".join(lines)
+
+
+def _changed(spec: TopicSpec, found: int) -> str:
+    """Word the refusal of a partition count that cannot change."""
+    if spec.fixed_by == "driftline":
+        return f"The topic {spec.name} has {found} partitions, and must have {spec.partitions}."
+    return (
+        f"The topic {spec.name} has {found} partitions, and {spec.fixed_by} is "
+        f"{spec.partitions}: models would move between judges and lose their state. Set "
+        f"{spec.fixed_by} to {found}, or begin anew with another kafka.prefix."
+    )
+
+
+def _days(days: int) -> dict[str, str]:
+    return {"retention.ms": str(days * _DAY_MS)}

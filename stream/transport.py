@@ -1,0 +1,297 @@
+"""Batches through Faust: one envelope per partition and fetch, offsets and seeks of our own.
+
+The only module that subclasses Faust's internals (faust-streaming 0.15.3, aiokafka 0.14;
+tests/stream/test_transport_contract.py fails when they change).  Faust hands single records
+through four asyncio tasks each, and its acknowledgements, its gap list and its seek to the
+commit lose records; so its conductor and stream carry *envelopes* here, and a `Lease` says
+what may be delivered and committed:
+
+    rebalance -> survey (commits, log's ends) -> role.assigned -> seek -> flow -> revoked
+
+Records reach the role only if they were drained from aiokafka after the seek of the lease that
+is still held.  A commit goes out only in the generation in which that lease was granted.
+"""
+
+# ruff: noqa: SLF001  the private parts of Faust and aiokafka are what this module is about
+# ruff: noqa: ASYNC109  `timeout` is the name in the signatures that it overrides
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from typing import Any, cast
+
+import aiokafka.errors as kafka_errors
+from aiokafka.structs import OffsetAndMetadata
+from faust.serializers.schemas import Schema
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage
+from mode import Service
+
+from detectors.errors import StateRefused
+from stream.lease import Envelope, Lease, Owner, no_lease, out_of_range
+from stream.role import Commit, Partition
+
+__all__ = ["BatchConsumer", "BatchConsumerThread", "BatchSchema", "BatchTransport"]
+
+_Fetched = tuple[Lease | None, Mapping[Partition, list[Any]], Mapping[Partition, int]]
+_ALL_HELD_SECONDS = 0.05
+_REBALANCED = (
+    kafka_errors.UnknownMemberIdError,
+    kafka_errors.IllegalGenerationError,
+    kafka_errors.RebalanceInProgressError,
+)
+_NO_POSITION = (kafka_errors.OffsetOutOfRangeError, kafka_errors.NoOffsetForPartitionError)
+
+
+class BatchSchema(Schema):
+    """Pass an envelope through undecoded: decoding a batch at once is the role's work."""
+
+    def compile(self, app: Any, **_: Any) -> Callable[..., Awaitable[Any]]:
+        """Return a decoder that only makes the event which Faust's stream expects."""
+        create_event = app.create_event
+
+        async def decode(message: Any, *, propagate: bool = False) -> Any:  # noqa: ARG001
+            return create_event(None, message.value, None, message)
+
+        return decode
+
+
+class BatchConsumerThread(driver.AIOKafkaConsumerThread):
+    """What must run in aiokafka's own thread: there, code between two awaits is atomic."""
+
+    consumer: "BatchConsumer"
+    _lease: Lease | None = None
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        """Set what Faust does not expose.
+
+        Its fetch_max_wait_ms of 1,500 makes a partition that was full wait that long behind
+        an empty fetch of its idle neighbours.
+        """
+        consumer = super()._create_worker_consumer(transport)
+        wait_seconds = self.consumer.owner.settings.fetch_wait_seconds
+        consumer._fetch_max_wait_ms = int(wait_seconds * 1000)
+        return consumer
+
+    def on_crash(self, msg: str, *fmt: Any, **_: Any) -> None:  # noqa: ARG002
+        """End the process; mode would print to stderr and leave the rest running."""
+        self.consumer.owner.fail(fmt[-1])
+
+    @Service.task
+    async def _watch(self) -> None:
+        """Notice what aiokafka's background tasks died of: Faust fetches around its checks."""
+        while not self.should_stop:
+            await self.sleep(1.0)
+            consumer = self._ensure_consumer()
+            try:
+                consumer._coordinator.check_errors()
+                if consumer._fetcher.error_future.done() and not consumer._closed:
+                    consumer._fetcher.error_future.result()
+            except kafka_errors.KafkaError as error:
+                if not error.retriable:
+                    self.consumer.owner.fail(error)
+
+    async def survey(self, generation: int) -> Lease | None:
+        """Ask for the group's commits *with* metadata and the ends of the logs.
+
+        Faust's seek_to_committed drops the metadata.  Give None if a rebalance came between.
+        """
+        consumer = self._ensure_consumer()
+        assignment = consumer._subscription.subscription.assignment
+        coordinator, tps = consumer._coordinator, list(assignment.tps)
+        while coordinator.generation == generation and assignment.active:
+            try:
+                known = await coordinator.fetch_committed_offsets(tps)
+                first = await consumer.beginning_offsets(tps)
+                end = await consumer.end_offsets(tps)
+            except kafka_errors.KafkaError as error:
+                if not error.retriable and not isinstance(error, kafka_errors.KafkaTimeoutError):
+                    raise
+                continue
+            commits = {_ours(tp): _commit(known.get(tp)) for tp in tps}
+            firsts, ends = ({_ours(tp): ends[tp] for tp in tps} for ends in (first, end))
+            return Lease(generation, assignment, commits, firsts, ends)
+        return None
+
+    async def begin(self, lease: Lease) -> None:
+        """Seek; from here on a drained record belongs to this lease."""
+        consumer = self._ensure_consumer()
+        if lease.assignment is not consumer._subscription.subscription.assignment:
+            return
+        for tp in lease.assignment.tps:
+            consumer.seek(tp, lease.position[_ours(tp)])
+        self._lease = lease
+
+    async def fetch(self, wanted: set[TP], timeout: float) -> _Fetched:
+        """Drain what was fetched, with the lease it belongs to and the positions after it.
+
+        All three are of one moment: aiokafka awaits nothing between draining and returning.
+        """
+        consumer = self._ensure_consumer()
+        try:
+            records = await self._fetch_records(
+                consumer, wanted, timeout=timeout, max_records=consumer._max_poll_records
+            )
+        except _NO_POSITION:
+            if self._current_lease() is None:
+                return None, {}, {}
+            raise
+        lease = self._current_lease()
+        states = ((tp, lease.assignment.state_value(tp)) for tp in lease.position) if lease else ()
+        return lease, records, {tp: state.position for tp, state in states}
+
+    def _current_lease(self) -> Lease | None:
+        """Give the lease whose seek set the positions that aiokafka reads from now."""
+        subscription = self._ensure_consumer()._subscription.subscription
+        lease = self._lease
+        return lease if lease and lease.assignment is subscription.assignment else None
+
+    async def commit_in(self, lease: Lease, due: Mapping[Partition, Commit]) -> bool:
+        """Commit offsets with metadata, but only as the member and generation of the lease.
+
+        Faust writes "" as metadata; aiokafka's own commit retries under whatever generation it
+        then has, and one of -1 (a zombie's) is accepted for a group that is empty.
+        """
+        coordinator = self._ensure_consumer()._coordinator
+        if coordinator.generation != lease.generation or not lease.assignment.active:
+            return False
+        offsets = {driver.ensure_aiokafka_TP(TP(*tp)): OffsetAndMetadata(*due[tp]) for tp in due}
+        try:
+            await coordinator._do_commit_offsets(lease.assignment, offsets)
+        except kafka_errors.KafkaError as error:
+            if not error.retriable and not isinstance(error, _REBALANCED):
+                raise
+            return False
+        return True
+
+
+class BatchConsumer(driver.Consumer):
+    """Faust's consumer with its delivery, its seek and its choice of offsets replaced."""
+
+    _thread: BatchConsumerThread
+    lease: Lease = no_lease()
+
+    @property
+    def owner(self) -> Owner:
+        """Give the shell around the role."""
+        return cast("Owner", self.app.owner)
+
+    def _new_consumer_thread(self) -> BatchConsumerThread:
+        return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+        """Yield one message per partition and fetch; Faust's yields one per record.
+
+        What was drained under the lease but before the flow resumed must wait, not go: only a
+        new lease seeks back.
+        """
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)
+        wanted = {tp for tp in self._get_active_partitions() if tp not in self.lease.held}
+        if not wanted:
+            await self.sleep(_ALL_HELD_SECONDS)
+            return
+        lease, records, reached = await self._fetch(wanted, timeout)
+        if lease is self.lease and not self.flow_active:
+            await self.wait(self.can_resume_flow)
+        if lease is None or lease is not self.lease:
+            return
+        for envelope in lease.envelopes(records, reached):
+            if lease.ended or self.should_stop:
+                return
+            yield _message(envelope)
+
+    async def _fetch(self, wanted: set[TP], timeout: float) -> _Fetched:
+        """Fetch in the thread; an offset that left the log is a refusal, never a reset."""
+        thread = self._thread
+        try:
+            fetched: _Fetched = await thread.call_thread(thread.fetch, wanted, timeout)
+        except kafka_errors.OffsetOutOfRangeError as error:
+            tp, offset = next(iter(error.args[0].items()))
+            first, end = await self.earliest_offsets(tp), await self.highwaters(tp)
+            message = out_of_range(_ours(tp), offset, first[tp], end[tp])
+            self.owner.fail(StateRefused(message))
+        return fetched
+
+    async def begin_lease(self) -> None:
+        """Let the role take over its partitions, then seek; Faust resumes the flow after it."""
+        thread = self._thread
+        generation = self.app.consumer_generation_id
+        lease = await thread.call_thread(thread.survey, generation)
+        if lease is None or not await self.owner.take_over(lease):
+            return
+        self.lease = lease
+        self._read_offset.clear()
+        await thread.call_thread(thread.begin, lease)
+
+    async def perform_seek(self) -> None:
+        """Do nothing: Faust would overwrite the positions of `begin_lease` by the commits."""
+
+    def stop_flow(self) -> None:
+        """End the lease with the flow: what is in queues now is dropped, and read again."""
+        self.lease.ended = True
+        super().stop_flow()
+
+    def resume_flow(self) -> None:
+        """Resume only under a lease: Faust also resumes for a rebalance already overtaken."""
+        if not self.lease.ended:
+            super().resume_flow()
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Hand over while the partitions are still ours: the broker waits for this."""
+        try:
+            self.stop_flow()
+            self.app.flow_control.suspend()
+            await self.owner.hand_over()
+            await self.commit_now()
+            self.lease = no_lease()
+        except Exception as error:  # noqa: BLE001  aiokafka would only log it
+            self.owner.fail(error)
+        await super().on_partitions_revoked(revoked)
+
+    async def commit_now(self) -> None:
+        """Commit what is durable by now; Faust's commit skips if another is under way."""
+        await self.maybe_wait_for_commit_to_finish()
+        await self.commit()
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Ignore holes: Faust keeps every missing offset, and acknowledges one by one."""
+
+    def _filter_committable_offsets(self, tps: Iterable[TP]) -> dict[TP, int]:
+        """Choose the role's durable offsets; Faust's acknowledgements are thrown away."""
+        for tp in list(tps):
+            self._acked[tp].clear()
+            self._acked_index[tp].clear()
+        due = self.lease.due(self.owner.durable())
+        return {TP(*partition): commit.offset for partition, commit in due.items()}
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Commit with metadata; remember only what the broker took, so that the rest is due."""
+        lease, thread = self.lease, self._thread
+        due = {tp: c for tp, c in lease.due(self.owner.durable()).items() if TP(*tp) in offsets}
+        done: bool = await thread.call_thread(thread.commit_in, lease, due)
+        lease.commits.update(due if done else {})
+        return done
+
+
+class BatchTransport(driver.Transport):
+    """Faust's Kafka transport with the batch consumer."""
+
+    Consumer = BatchConsumer
+
+
+def _message(envelope: Envelope) -> tuple[TP, ConsumerMessage]:
+    """Make the message that Faust's conductor and stream carry; acks are by its last offset."""
+    tp, last = TP(*envelope.partition), envelope.records[-1]
+    generation = envelope.lease.generation
+    message = ConsumerMessage(
+        tp.topic, tp.partition, last.offset, last.timestamp / 1000, last.timestamp_type,
+        (), None, envelope, None, 0, 0, tp, generation_id=generation,
+    )  # fmt: skip
+    return tp, message
+
+
+def _ours(tp: Any) -> Partition:
+    return Partition(tp.topic, tp.partition)
+
+
+def _commit(known: Any) -> Commit | None:
+    return None if known is None else Commit(known.offset, known.metadata)

@@ -1,0 +1,307 @@
+"""Workers as processes on a real Kafka: killed, stopped, frozen, poisoned; nothing lost."""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from counting import read_state, step
+from kafka import TopicPartition
+from kafka.admin import KafkaAdminClient
+
+ROLE = Path(__file__).with_name("counting.py")
+PARTITIONS = 4
+SESSION_SECONDS = 6
+
+
+class Worker:
+    """One process that runs the counting role, and what it has said so far."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(ROLE), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(ROLE.parents[2])},
+        )
+        self.said: list[dict[str, Any]] = []
+        self.logged: list[str] = []
+        self._readers = [
+            threading.Thread(target=self._read, daemon=True),
+            threading.Thread(target=self._read_log, daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def _read(self) -> None:
+        self.said.extend(json.loads(line) for line in self.process.stdout)
+
+    def _read_log(self) -> None:
+        self.logged.extend(self.process.stderr)
+
+    def calls(self, name: str) -> list[dict[str, Any]]:
+        return [said for said in self.said if said["call"] == name]
+
+    def ends(self, within_seconds: float) -> int:
+        code = self.process.wait(within_seconds)
+        for reader in self._readers:
+            reader.join(5)
+        return code
+
+    def terminate(self) -> tuple[int, float]:
+        began = time.monotonic()
+        self.process.terminate()
+        return self.ends(15), time.monotonic() - began
+
+    @property
+    def last_log(self) -> dict[str, Any]:
+        return json.loads(self.logged[-1])
+
+
+class Log:
+    """A topic, a group, and the truth about what is in the topic."""
+
+    def __init__(self, bootstrap: str, name: str) -> None:
+        self.bootstrap, self.topic, self.group = bootstrap, f"{name}.in", f"{name}.group"
+        self.admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+        made = {self.topic: {"num_partitions": PARTITIONS, "replication_factor": 1}}
+        self.admin.create_topics(made, wait_for_metadata=True)
+        self.truth = dict.fromkeys(range(PARTITIONS), (0, 0))
+        self.workers: list[Worker] = []
+
+    def worker(self, **options: object) -> Worker:
+        options = {"session": SESSION_SECONDS} | options
+        given = [f"{key}={value}" for key, value in options.items()]
+        worker = Worker(self.bootstrap, self.topic, self.group, *given)
+        self.workers.append(worker)
+        return worker
+
+    def write(self, values: list[bytes], per_second: float = 1e9) -> None:
+        """Append values to partitions of very different rates."""
+        asyncio.run(self._write(values, per_second))
+
+    async def _write(self, values: list[bytes], per_second: float) -> None:
+        async with AIOKafkaProducer(
+            bootstrap_servers=self.bootstrap, enable_idempotence=True, linger_ms=5
+        ) as producer:
+            began = time.monotonic()
+            for i, value in enumerate(values):
+                partition = (0, 0, 0, 1, 1, 2, 2, 3)[i % 8]
+                await producer.send(self.topic, value, partition=partition)
+                self.truth[partition] = step(self.truth[partition], value)
+                if i % 100 == 0:
+                    await asyncio.sleep(max(0.0, i / per_second - (time.monotonic() - began)))
+
+    def committed(self) -> dict[int, tuple[int, str]]:
+        found = self.admin.list_group_offsets(self.group).get(self.group, {})
+        return {tp.partition: (at.offset, at.metadata) for tp, at in found.items()}
+
+    def exact(self) -> bool:
+        """Tell whether the group has counted everything, each record once, in order."""
+        committed = self.committed()
+        states = {p: read_state(metadata) for p, (_, metadata) in committed.items()}
+        counted = all(committed[p][0] == states[p][0] for p in committed)
+        return counted and {p: s for p, s in self.truth.items() if s[0]} == states
+
+    def close(self) -> None:
+        for worker in self.workers:
+            if worker.process.poll() is None:
+                worker.process.kill()
+            worker.ends(10)
+        self.admin.close()
+
+
+@pytest.fixture
+def log(bootstrap: str, topic_prefix: str) -> Iterator[Log]:
+    log = Log(bootstrap, topic_prefix)
+    yield log
+    log.close()
+
+
+def eventually(question: Callable[[], object], within_seconds: float = 30) -> None:
+    deadline = time.monotonic() + within_seconds
+    while not question():
+        assert time.monotonic() < deadline, "it did not come to be"
+        time.sleep(0.1)
+
+
+def numbered(count: int, prefix: str = "") -> list[bytes]:
+    return [f"{prefix}{i}".encode() for i in range(count)]
+
+
+@pytest.mark.timeout(180)
+def test_workers_killed_stopped_and_added_under_load_count_every_record_once(log: Log) -> None:
+    load = threading.Thread(target=log.write, args=(numbered(60_000), 4_000))
+    load.start()
+    running = [log.worker(), log.worker()]
+    eventually(lambda: all(worker.calls("assigned") for worker in running))
+    rng = random.Random(1)
+    for _ in range(3):
+        time.sleep(rng.uniform(1, 2))
+        killed = running.pop(rng.randrange(len(running)))
+        killed.process.kill()
+        running.append(log.worker())
+        eventually(lambda: running[-1].calls("assigned"))
+    code, seconds = running.pop(0).terminate()
+    assert (0, True) == (code, seconds < 5)
+    running.append(log.worker())
+    load.join()
+    eventually(log.exact, 60)
+    assert [None, None] == [worker.process.poll() for worker in running]
+    assert 60_000 == sum(count for count, _ in log.truth.values())
+
+
+def test_what_was_committed_comes_back_with_its_metadata(log: Log) -> None:
+    log.write(numbered(5_000))
+    first = log.worker()
+    eventually(lambda: first.calls("caught up"))
+    code, seconds = first.terminate()
+    assert (0, True) == (code, seconds < 5)
+    assert log.exact()
+    second = log.worker()
+    eventually(lambda: second.calls("assigned"))
+    restored = second.calls("assigned")[0]["commits"]
+    assert {str(p): [count, count, mix] for p, (count, mix) in log.truth.items()} == restored
+
+
+def test_a_worker_that_leaves_commits_what_is_durable_before_its_partitions_go(log: Log) -> None:
+    log.write(numbered(5_000))
+    first = log.worker(commit_interval=3600)
+    eventually(lambda: first.calls("caught up"))
+    assert {} == log.committed()
+    second = log.worker(commit_interval=3600)
+    eventually(lambda: second.calls("assigned"))
+    assert log.exact()
+    shared = [worker.calls("assigned")[-1]["commits"] for worker in (first, second)]
+    assert [2, 2] == [len(commits) for commits in shared]
+    handed = shared[0] | shared[1]
+    assert {str(p): count for p, (count, _) in log.truth.items()} == {
+        p: offset for p, (offset, _, _) in handed.items()
+    }
+
+
+@pytest.mark.parametrize(("kind", "exit_code"), [("poison", 70), ("refuse", 3)])
+def test_an_exception_in_the_role_ends_the_process_and_commits_nothing_after_it(
+    log: Log, kind: str, exit_code: int
+) -> None:
+    values = numbered(3_000)
+    values[1_000] = b"deadly"
+    log.write(values)
+    broken = log.worker(**{kind: "deadly"})
+    assert exit_code == broken.ends(30)
+    assert "the deadly record" in str(broken.last_log)
+    assert exit_code == broken.last_log["exit_code"]
+    where = 1_000 // 8 * 3
+    assert log.committed().get(0, (0, ""))[0] <= where
+    mended = log.worker()
+    eventually(log.exact)
+    assert mended.process.poll() is None
+
+
+def test_offsets_deleted_before_they_were_read_are_refused_by_name(log: Log) -> None:
+    log.write(numbered(4_000))
+    first = log.worker()
+    eventually(lambda: first.calls("caught up"))
+    first.terminate()
+    log.write(numbered(4_000, "more"))
+    log.admin.delete_records({TopicPartition(log.topic, 3): 600})
+    second = log.worker()
+    assert 3 == second.ends(30)
+    assert f"{log.topic}/3: offset 500" in second.last_log["event"]
+    assert "begins at offset 600" in second.last_log["event"]
+
+
+def test_offsets_deleted_while_a_slow_worker_reads_are_refused_by_name(log: Log) -> None:
+    log.write(numbered(40_000, "x" * 100))
+    slow = log.worker(pause=0.5, fetch_bytes=20_000)
+    eventually(lambda: slow.calls("assigned"))
+    time.sleep(1)
+    log.admin.delete_records({TopicPartition(log.topic, 0): 14_000})
+    assert 3 == slow.ends(40)
+    assert f"{log.topic}/0: offset " in slow.last_log["event"]
+    assert "begins at offset 14000" in slow.last_log["event"]
+
+
+def test_a_log_made_anew_below_the_commit_is_refused(log: Log) -> None:
+    log.write(numbered(4_000))
+    first = log.worker()
+    eventually(lambda: first.calls("caught up"))
+    first.terminate()
+    moved = log.admin.alter_group_offsets(
+        log.group, {TopicPartition(log.topic, 0): _offset(9_999, "9999 1")}
+    )
+    assert moved
+    second = log.worker()
+    assert 3 == second.ends(30)
+    assert "offset 9999" in second.last_log["event"]
+    assert "ends at offset 1500" in second.last_log["event"]
+
+
+def test_a_frozen_worker_that_wakes_after_its_session_starts_anew(log: Log) -> None:
+    log.write(numbered(4_000))
+    zombie = log.worker()
+    eventually(lambda: zombie.calls("caught up"))
+    zombie.process.send_signal(signal.SIGSTOP)
+    other = log.worker()
+    eventually(lambda: other.calls("assigned"), SESSION_SECONDS + 15)
+    log.write(numbered(4_000, "more"))
+    eventually(log.exact)
+    zombie.process.send_signal(signal.SIGCONT)
+    eventually(lambda: len(zombie.calls("assigned")) > 1)
+    log.write(numbered(4_000, "last"))
+    eventually(log.exact)
+    assert [None, None] == [zombie.process.poll(), other.process.poll()]
+    anew = zombie.calls("assigned")[-1]["commits"]
+    assert 2 == len(anew)
+    assert all(offset > 500 for offset, _, _ in anew.values())
+
+
+def test_a_frozen_worker_cannot_overwrite_the_commits_of_a_group_that_is_empty(log: Log) -> None:
+    log.write(numbered(4_000))
+    zombie = log.worker(commit_interval=4)
+    eventually(lambda: zombie.calls("caught up"))
+    zombie.process.send_signal(signal.SIGSTOP)
+    other = log.worker()
+    eventually(lambda: other.calls("assigned"), SESSION_SECONDS + 15)
+    log.write(numbered(4_000, "more"))
+    eventually(log.exact)
+    other.terminate()
+    before = log.committed()
+    zombie.process.send_signal(signal.SIGCONT)
+    eventually(lambda: len(zombie.calls("assigned")) > 1)
+    restored = zombie.calls("assigned")[-1]["commits"]
+    assert {str(p): offset for p, (offset, _) in before.items()} == {
+        p: offset for p, (offset, _, _) in restored.items()
+    }
+    assert log.exact()
+
+
+def test_a_role_that_does_not_stop_is_ended(log: Log) -> None:
+    hanging = log.worker(hang=1, stop_timeout=2)
+    eventually(lambda: hanging.calls("assigned"))
+    code, seconds = hanging.terminate()
+    assert (70, True) == (code, 1.5 < seconds < 5)
+    assert "did not stop in time" in hanging.last_log["event"]
+
+
+def test_without_a_broker_a_sentence_and_exit_4() -> None:
+    lonely = Worker("127.0.0.1:1", "topic", "group", "start_timeout=1")
+    assert 4 == lonely.ends(20)
+    assert "Kafka does not answer at 127.0.0.1:1" in lonely.last_log["event"]
+
+
+def _offset(offset: int, metadata: str) -> Any:
+    from kafka.structs import OffsetAndMetadata
+
+    return OffsetAndMetadata(offset, metadata, -1)

@@ -1,0 +1,96 @@
+"""The container files, checked without an engine: pinned, hashed, not root, wired together."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stream.config import load_config
+from stream.kafka_jars import KAFKA_VERSION
+
+ROOT = Path(__file__).parents[1]
+COMPOSE = (ROOT / "docker-compose.yml").read_text()
+# Continued lines joined, so that one line is one instruction.
+DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text().replace("\\\n", " ")
+LOCKS = ("requirements.lock", "requirements-dev.lock", "deploy/requirements-build.lock")
+
+
+def environment() -> dict[str, str]:
+    """Return every NAME: value of the compose file."""
+    pairs = re.findall(r"^ +([A-Z][A-Z_]+): (.+)$", COMPOSE, re.MULTILINE)
+    return {name: value.strip('"') for name, value in pairs}
+
+
+def listeners(value: str) -> dict[str, str]:
+    return dict(one.split("://") for one in value.split(","))
+
+
+def test_every_image_is_pinned_to_a_version() -> None:
+    images = re.findall(r"^ +image: (\S+)$", COMPOSE, re.MULTILINE)
+    images += re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
+    assert len(images) >= 3
+    assert [image for image in images if not re.search(r":\d+\.\d+\.\d+", image)] == []
+
+
+def test_the_kafka_of_the_containers_is_the_kafka_of_the_tests() -> None:
+    assert f"image: apache/kafka:{KAFKA_VERSION}\n" in COMPOSE
+
+
+def test_the_worker_is_pointed_at_a_listener_that_kafka_advertises() -> None:
+    found = environment()
+    bootstrap = load_config(None, found).kafka.bootstrap
+    advertised = listeners(found["KAFKA_ADVERTISED_LISTENERS"])
+    assert bootstrap == advertised["INSIDE"]
+    bound = listeners(found["KAFKA_LISTENERS"])
+    protocols = dict(
+        pair.split(":") for pair in found["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"].split(",")
+    )
+    assert bound.keys() == protocols.keys() == {*advertised, "CONTROLLER"}
+    for name, address in advertised.items():
+        assert address.rpartition(":")[2] == bound[name].rpartition(":")[2]
+    assert found["KAFKA_CONTROLLER_QUORUM_VOTERS"] == f"1@kafka{bound['CONTROLLER']}"
+
+
+def test_only_this_machine_reaches_the_published_port() -> None:
+    advertised = listeners(environment()["KAFKA_ADVERTISED_LISTENERS"])
+    published = re.findall(r"^ +- (\S+:\d+:\d+)$", COMPOSE, re.MULTILINE)
+    assert published == [f"{advertised['OUTSIDE']}:9092"]
+
+
+def test_the_command_line_has_the_command_of_the_image_and_of_compose() -> None:
+    (command,) = re.findall(r"^CMD (\[.+\])$", DOCKERFILE, re.MULTILINE)
+    assert command.replace('"', "") == "[worker, --metrics-port, 9464]"
+    assert 'command: [worker, --metrics-port, "9464"]' in COMPOSE
+    help_command = [sys.executable, "-m", "driftline", "worker", "--help"]
+    done = subprocess.run(help_command, capture_output=True, text=True, check=True)
+    assert "--metrics-port" in done.stdout
+
+
+def test_the_image_is_installed_by_hash_and_run_by_nobody_in_particular() -> None:
+    installs = re.findall(r"\S*pip install ([^&\n]*)", DOCKERFILE)
+    assert installs
+    for arguments in installs:
+        assert "--require-hashes" in arguments or "--no-deps --no-index" in arguments
+    last_stage = DOCKERFILE.rpartition("\nFROM ")[2]
+    assert re.search(r"^USER [1-9]\d*$", last_stage, re.MULTILINE)
+    assert re.search(r"^HEALTHCHECK .*/livez", last_stage, re.MULTILINE)
+
+
+def test_what_the_image_copies_is_there_and_let_through() -> None:
+    allowed = re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE)
+    sources = [source for line in copied for source in line.split()]
+    assert sorted(sources) == sorted(allowed)
+    assert [source for source in sources if not (ROOT / source).exists()] == []
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_requirement_of_a_lock_has_hashes_and_no_address(lock: str) -> None:
+    text = (ROOT / lock).read_text()
+    blocks = re.split(r"\n(?=[a-zA-Z])", text)
+    assert len(blocks) > 3
+    assert [block for block in blocks if "--hash=sha256:" not in block] == []
+    assert "://" not in text
+    assert "index-url" not in text
