@@ -54,9 +54,9 @@ class Closed:
 
 
 @njit(cache=True)
-def _add(bucket: int, table: Any, moments: Any, first_bin: Any, state: Any) -> None:
+def _add(bucket: int, table: Any, moments: Any, state: Any) -> None:
     """Add one bucket's sums to the open blocks."""
-    slices, channels, is_missing, first = table
+    slices, channels, is_missing, first, first_bin = table
     counts, missing, clipped, sums, high, low = moments
     acc, start, extra = state
     for j in range(slices.shape[0]):
@@ -121,9 +121,9 @@ class Blocks:
     def add(self, bucket: int, moments: Moments) -> Closed:
         """Add one finalised bucket; name the streams whose block it completes."""
         table = self.table
-        streams = (table.slice, table.channel, table.missing, table.first)
+        streams = (table.slice, table.channel, table.missing, table.first, self._first_bin)
         state = (self.counts, self.start, self.extra)
-        _add(bucket, streams, moments.arrays, self._first_bin, state)
+        _add(bucket, streams, moments.arrays, state)
         _sizes(table.first, self.counts, self._n)
         over = (bucket + 1 - self.start >= self.buckets) & (self._n >= EVENTS_MIN)
         full = (self.start != _NONE) & ((self._n >= self.events) | over)

@@ -106,7 +106,7 @@ def find_slices(events: Sequence[Event], options: FitOptions) -> tuple[dict[str,
         columns = [slice_values(events, key) for key in group]
         counted = Counter(row for row in zip(*columns, strict=True) if None not in row)
         for row, n in sorted(counted.items(), key=lambda item: (-item[1], item[0])):
-            if n >= max(OCCURRENCES_MIN, options.share_min * len(events)):
-                if n <= _WHOLE * len(events):
-                    slices.append({k: v or "" for k, v in zip(group, row, strict=True)})
+            enough = max(OCCURRENCES_MIN, options.share_min * len(events))
+            if enough <= n <= _WHOLE * len(events):
+                slices.append({k: v or "" for k, v in zip(group, row, strict=True)})
     return tuple(slices)

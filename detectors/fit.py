@@ -29,12 +29,10 @@ from detectors.summary.cells import Cell, Moments, add_cell, summarise
 __all__ = ["BLOCKS_MIN", "fit", "propose_bucket_seconds"]
 
 BLOCKS_MIN = 30
-_BUCKET_SECONDS = (
-    (1, 2, 5, 10, 15, 20, 30)
-    + (60, 120, 300, 600, 900, 1_200, 1_800)
-    + (3_600, 7_200, 10_800, 14_400, 21_600, 43_200, 86_400)
-)
-_BUCKET_SECONDS_DEFAULT = 10
+_SECONDS = (10, 15, 20, 30)
+_MINUTES = (60, 120, 300, 600, 900, 1_200, 1_800)
+_HOURS = (3_600, 7_200, 10_800, 14_400, 21_600, 43_200, 86_400)
+_BUCKET_SECONDS = (*_SECONDS, *_MINUTES, *_HOURS)
 _BUCKETS_A_BLOCK = 60
 _SMOOTH_BINS_MIN = 6
 _WEEK_MS = 7 * 86_400_000
@@ -61,9 +59,8 @@ def propose_bucket_seconds(events: int, span_ms: int, block_events: int) -> int:
     7200
     """
     for seconds in _BUCKET_SECONDS:
-        if seconds >= _BUCKET_SECONDS_DEFAULT:
-            if events * seconds * 1000 >= span_ms * block_events / 4:
-                return seconds
+        if events * seconds * 1000 >= span_ms * block_events / 4:
+            return seconds
     return _BUCKET_SECONDS[-1]
 
 
@@ -310,9 +307,7 @@ def _long_run(z: NDArray[np.float64]) -> float:
     return inflation
 
 
-def _guarded(
-    stream: Stream, stat: Statistic, w: NDArray[np.float64], policy: Policy
-) -> Statistic:
+def _guarded(stream: Stream, stat: Statistic, w: NDArray[np.float64], policy: Policy) -> Statistic:
     """Widen the sd until the detector stays silent on its own reference: max R <= 3 m."""
     widening = 1.0
     quiet: Callable[[Statistic], bool] = lambda s: (  # noqa: E731

@@ -7,7 +7,7 @@ detectors.  So any worker may take over any partition at any commit.
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -192,7 +192,7 @@ def _runs(cuts: Sequence[Cut], length: int) -> list[tuple[int, int]]:
     [(0, 2), (2, 3), (3, 5)]
     """
     bounds = [0, *(c.end + 1 for c in cuts), length]
-    return list(zip(bounds, bounds[1:], strict=False))
+    return list(pairwise(bounds))
 
 
 def _by_model(events: Sequence[Event]) -> list[tuple[str, list[Event]]]:

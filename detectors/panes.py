@@ -56,16 +56,14 @@ class Clock(msgspec.Struct, frozen=True, array_like=True):
         """
         if not metadata:
             return cls()
-        version, *clocks = metadata.split(" ")
+        version, _, rest = metadata.partition(" ")
         if version.isdecimal() and version != "1":
             raise SnapshotTooNew(
                 f"The commit's metadata has version {version}, this driftline reads 1: "
                 "run the newer driftline, or another prefix."
             )
         try:
-            if version != "1":
-                raise ValueError(version)
-            w, a, r = map(int, clocks)
+            w, a, r = map(int, rest.split(" "))
         except ValueError as error:
             raise SnapshotCorrupt(
                 f"The commit's metadata {metadata[:40]!r} was not written by driftline: another "
@@ -149,10 +147,10 @@ class Cut:
 
 
 @njit(cache=True)
-def _cut(records: Any, clock: Any, count: int, pane_ms: int, ends: Any) -> Any:
+def _cut(records: Any, clock: Any, pane_ms: int, ends: Any) -> Any:
     """Walk the records of one batch; write (index, number, w, a, r) of each pane's end."""
     record_ms, event_ms, ticks = records
-    w, a, r = clock
+    w, a, r, count = clock
     found = 0
     number = r // pane_ms if r != UNSET else np.int64(-1)
     for i in range(record_ms.shape[0]):
@@ -193,7 +191,7 @@ def cut(
      Cut(end=2, number=1, clock=Clock(w=1400, a=1500, r=2100))]
     """
     ends = np.empty((len(records[0]), 5), np.int64)
-    state = (np.int64(clock.w), np.int64(clock.a), np.int64(clock.r))
-    found, count, last = _cut(records, state, count, pane_ms, ends)
+    state = (np.int64(clock.w), np.int64(clock.a), np.int64(clock.r), np.int64(count))
+    found, count, last = _cut(records, state, pane_ms, ends)
     cuts = [Cut(i, number, Clock(w, a, r)) for i, number, w, a, r in ends[:found].tolist()]
     return cuts, int(count), Clock(*map(int, last))

@@ -85,8 +85,10 @@ def _tier(profile: Profile, stream: Stream) -> str:
 
 
 def allowances(profile: Profile, policy: Policy) -> list[Allowance]:
-    """Share the model's budget among its streams: 40 % prediction and error, 40 % features over
-    all events, 20 % slices and missing values; equally within a group, absent groups left out.
+    """Share the model's budget among its streams.
+
+    40 % go to prediction and error over all events, 40 % to features over all events, 20 % to
+    slices and missing values; equally within a group, and absent groups are left out.
     """
     tiers = [_tier(profile, s) for s in profile.streams]
     members = Counter(tiers)

@@ -42,9 +42,7 @@ def tail(
         start_ms = round((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)
     console = out()
     console.print("Waiting for alerts. Ctrl-C ends.")
-    asyncio.run(
-        follow_alerts(load_config(config), start_ms, lambda value: _print(console, value))
-    )
+    asyncio.run(follow_alerts(load_config(config), start_ms, lambda value: _print(console, value)))
 
 
 def _print(console: Console, value: bytes) -> None:

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from kafka import KafkaProducer
 
@@ -82,7 +82,7 @@ class Emitter:
     def _on_failed(self, _error: Any) -> None:
         self.failed += 1
 
-    def __enter__(self) -> "Emitter":
+    def __enter__(self) -> Self:
         """Use the emitter in a `with` block."""
         return self
 

@@ -59,7 +59,7 @@ def _to_plain(value: Any) -> Any:
     raise TypeError(f"A snapshot cannot hold a {type(value).__name__}.")
 
 
-def _to_array(kind: type, value: Any) -> Any:
+def _to_array(_kind: type, value: Any) -> Any:
     """Read an array back."""
     dtype, shape, content = value
     if np.dtype(dtype).kind not in "ifub":

@@ -255,6 +255,4 @@ def _check_ranges(config: Config, where: str) -> None:
     ]
     for key, value, low, high in ranges:
         if value is not None and not low <= value <= high:
-            raise ConfigError(
-                f"{key} in {where} is {value:g}: allowed is {low:g} to {high:g}."
-            )
+            raise ConfigError(f"{key} in {where} is {value:g}: allowed is {low:g} to {high:g}.")

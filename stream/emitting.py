@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import orjson
 from aiokafka import AIOKafkaProducer
@@ -55,7 +55,7 @@ class BatchProducer:
         self._partitions = partitions
         self._bootstrap = bootstrap
 
-    async def __aenter__(self) -> "BatchProducer":
+    async def __aenter__(self) -> Self:
         """Connect; raise ServiceUnreachable if Kafka does not answer."""
         self._producer = AIOKafkaProducer(
             bootstrap_servers=self._bootstrap,

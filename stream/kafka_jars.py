@@ -122,7 +122,7 @@ def _download(jars: Iterable[Jar], directory: Path, on_progress: Callable[[str],
             _check(jar, path, "Nothing of it was kept; does a proxy alter what it passes on?")
             shutil.move(path, directory / jar.filename)
             fetched += jar.size_bytes
-            if fetched >= told + total / 5:
+            if fetched >= told + total / 5 or fetched == total:
                 told = fetched
                 on_progress(f"{what}: {fetched / 1e6:.1f} of {total / 1e6:.1f} MB")
 

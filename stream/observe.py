@@ -192,9 +192,7 @@ class ObserveRole:
         else:
             await self._control.refresh(_CONTROL_AGE_SECONDS)
 
-    async def _reject(
-        self, tp: Partition, records: Sequence[ConsumerRecord], batch: Batch
-    ) -> None:
+    async def _reject(self, tp: Partition, records: Sequence[ConsumerRecord], batch: Batch) -> None:
         """Publish every bad record's reason; its pane waits for the delivery."""
         for row, code in zip(batch.reject_rows.tolist(), batch.reject_codes, strict=True):
             value = records[row].value or b""

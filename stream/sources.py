@@ -1,7 +1,8 @@
 """Files as event logs: JSONL in the event schema, or a CSV table with a column mapping.
 
-Columns that the mapping does not name are features, unless it lists the features.  A table's row becomes the same JSON that an emitter would send, so there is one decoder and
-one meaning of every value.  A file ending in .gz is read through gzip.
+Columns that the mapping does not name are features, unless it lists the features.  A table's
+row becomes the same JSON that an emitter would send, so there is one decoder and one meaning
+of every value.  A file ending in .gz is read through gzip.
 """
 
 import csv
@@ -9,7 +10,7 @@ import gzip
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, cast
 
 import msgspec
 import orjson
@@ -62,7 +63,9 @@ def read_rows(
             f"{path} is neither JSONL (.jsonl, .ndjson) nor CSV (.csv), plain or gzipped (.gz)."
         )
     with path.open("rb") as stored:
-        stream: IO[bytes] = gzip.open(stored) if path.suffix == ".gz" else stored  # type: ignore[assignment]
+        stream = cast(
+            "IO[bytes]", gzip.GzipFile(fileobj=stored) if path.suffix == ".gz" else stored
+        )
         rows = _csv_rows(path, stream, (columns, model)) if kind == ".csv" else _json_rows(stream)
         chunk: list[Row] = []
         for row in rows:

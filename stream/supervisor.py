@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -56,7 +56,7 @@ def end_with_supervisor() -> None:
 class Supervisor:
     """Run commands as the roles of one worker until a signal or a final exit."""
 
-    def __init__(self, commands: dict[str, Sequence[str]]) -> None:
+    def __init__(self, commands: Mapping[str, Sequence[str]]) -> None:
         """Name each role and its command."""
         self._commands = commands
         self._stopping = False
@@ -72,7 +72,8 @@ class Supervisor:
         code = 0
         while not self._stopping:
             time.sleep(_POLL_SECONDS)
-            ended = [code for child in children if (code := self._look_after(child)) in _FINAL]
+            codes = [self._look_after(child) for child in children]
+            ended = [c for c in codes if c is not None and c in _FINAL]
             if ended:
                 code = ended[0]
                 break

@@ -1,6 +1,5 @@
 """A worker: topics checked, then one role in the foreground or all of them supervised."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import structlog
@@ -105,11 +104,11 @@ def run_supervised(config: Config, path: Path | None, metrics_port: int | None) 
     """Run every role as a child process until stopped; give the worker's exit code."""
     prepare_topics(config.kafka, bootstrap_of(config.kafka))
     shared = ["--config", str(path)] if path else []
-    commands: Mapping[str, list[str]] = {
+    commands = {
         role: role_command(role, [*shared, *_port(metrics_port, offset)])
         for offset, role in enumerate(ROLES)
     }
-    return Supervisor(dict(commands)).run()
+    return Supervisor(commands).run()
 
 
 def _port(port: int | None, offset: int) -> list[str]:

@@ -8,6 +8,7 @@ partition a list of `Record`s, as Kafka would hold them.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -26,6 +27,7 @@ START_MS = 1_767_225_600_000
 PANE_MS = 2_000
 LATENESS_MS = 5_000
 SEMANTICS = Semantics(Policy(), LATENESS_MS, "config")
+T = TypeVar("T")
 COUNTRIES = ("DE", "FR", "US")
 PLANS = ("free", "pro", "team", "trial")
 
@@ -40,7 +42,12 @@ class Shift:
 
 
 def events(
-    n: int, seed: int = 0, *, start_ms: int = START_MS, step_ms: int = 1_000, shift: Shift | None = None
+    n: int,
+    seed: int = 0,
+    *,
+    start_ms: int = START_MS,
+    step_ms: int = 1_000,
+    shift: Shift | None = None,
 ) -> list[Event]:
     """Draw n events of model `shop`, one every `step_ms`, in order of their times."""
     draw = np.random.default_rng(seed)
@@ -52,7 +59,9 @@ def events(
             moved &= np.array(country) == COUNTRIES.index(shift.country)
         amount = amount + 0.5 * shift.sigma * moved
     amounts = np.exp(amount).tolist()
-    ages = [None if gone else age for gone, age in _pairs(draw.random(n) < 0.1, draw.normal(40, 12, n))]
+    ages = [
+        None if gone else age for gone, age in _pairs(draw.random(n) < 0.1, draw.normal(40, 12, n))
+    ]
     plans = draw.choice(len(PLANS), n, p=(0.5, 0.3, 0.17, 0.03)).tolist()
     active = (draw.random(n) < 0.7).tolist()
     scores = draw.beta(2.0, 5.0, n)
@@ -81,7 +90,7 @@ def events(
     ]
 
 
-def _pairs(*columns: np.ndarray) -> Iterator[tuple[object, ...]]:
+def _pairs(*columns: Any) -> Iterator[tuple[Any, ...]]:
     return zip(*(column.tolist() for column in columns), strict=True)
 
 
@@ -124,14 +133,18 @@ def batch(records: Sequence[Record], first_offset: int, *, timed: bool = True) -
     )
 
 
-def topic(log: Sequence[Event], partitions: int, seed: int = 0, quiet_ms: int = 0) -> list[list[Record]]:
+def topic(
+    log: Sequence[Event], partitions: int, seed: int = 0, quiet_ms: int = 0
+) -> list[list[Record]]:
     """Spread events over partitions, each appended up to a second after its time; idle ones tick.
 
     Ticks go on for `quiet_ms` behind the last event.
     """
     draw = np.random.default_rng(seed)
     where = draw.integers(0, partitions, len(log))
-    appended = [e.time_ms + int(d) for e, d in zip(log, draw.integers(0, 1_000, len(log)), strict=True)]
+    appended = [
+        e.time_ms + int(d) for e, d in zip(log, draw.integers(0, 1_000, len(log)), strict=True)
+    ]
     end_ms = max(appended) + quiet_ms
     spread = []
     for p in range(partitions):
@@ -181,7 +194,7 @@ def parts_of_file(log: Sequence[Event], held: ProfileBook) -> list[Part]:
     return [Part(pane.header, pane.entries) for pane in found]
 
 
-def interleaved[T](lists: Sequence[Sequence[T]], seed: int) -> list[T]:
+def interleaved(lists: Sequence[Sequence[T]], seed: int) -> list[T]:
     """Merge lists in a random order that keeps each list's own."""
     draw = np.random.default_rng(seed)
     turns = draw.permutation(np.repeat(np.arange(len(lists)), [len(one) for one in lists]))
@@ -194,7 +207,9 @@ def effects(monitor: Monitor, parts: Iterable[Part]) -> list[Alert | Metric]:
     return [effect for part in parts for effect in monitor.apply(part)]
 
 
-def judged(log: Sequence[Event], held: ProfileBook, *, metrics: bool = False) -> list[Alert | Metric]:
+def judged(
+    log: Sequence[Event], held: ProfileBook, *, metrics: bool = False
+) -> list[Alert | Metric]:
     """Run a log as a file through observe and judge."""
     return effects(Monitor(held, SEMANTICS, metrics=metrics), parts_of_file(log, held))
 

@@ -55,10 +55,10 @@ class Lead:
 
 
 @njit(cache=True)
-def _step(closed: Any, first: Any, scores: Any, tuning: Any, since: Any, state: Any) -> None:
+def _step(closed: Any, tuning: Any, seen: Any, state: Any) -> None:
     """Advance every accumulator of the closed streams by one block; write mean R a stream."""
-    delta, psi, shifts = tuning
-    n_of, value, units, start, end = since
+    first, delta, psi, shifts = tuning
+    scores, n_of, value, units, start, end = seen
     r, onset, sums_n, sums_value, sums_units, evidence, lead = state
     for j in closed:
         total = 0.0
@@ -105,7 +105,7 @@ class ShiryaevRobertsBank:
         statistics = len(delta)
         shape = (statistics, 2, len(SHIFTS))
         self.first = first
-        self._tuning = (delta, _psi(cumulants), SHIFTS)
+        self._tuning = (first, delta, _psi(cumulants), SHIFTS)
         self.r = np.zeros(shape)
         self.onset = np.full(shape, _NONE, np.int64)
         self.sums_n = np.zeros(shape, np.int64)
@@ -122,7 +122,7 @@ class ShiryaevRobertsBank:
         `scores` and the first three of `since` = (n, value, units, start, end) are by statistic,
         `start` (the bucket a block began with) by stream; all blocks end before bucket `end`.
         """
-        _step(closed, self.first, scores, self._tuning, since, self._state)
+        _step(closed, self._tuning, (scores, *since), self._state)
 
     def lead_of(self, stream: int) -> Lead:
         """Name what drives a stream's evidence."""
@@ -194,10 +194,9 @@ def _psi(cumulants: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @njit(cache=True)
-def _rare_step(closed: Any, counts: Any, tuning: Any, span: Any, state: Any) -> None:
+def _rare_step(closed: Any, tuning: Any, seen: Any, state: Any) -> None:
     """Advance the Poisson likelihood ratios of the closed streams by one block."""
-    rare, total = counts
-    start, end = span
+    rare, total, start, end = seen
     rate, dispersion, multipliers = tuning
     r, onset, sums_rare, sums_n, evidence, lead = state
     for j in closed:
@@ -258,7 +257,7 @@ class RareBank:
         """
         sums = (self.sums_rare, self.sums_n)
         state = (self.r, self.onset, *sums, self.evidence, self.lead)
-        _rare_step(closed, counts, self._tuning, span, state)
+        _rare_step(closed, self._tuning, (*counts, *span), state)
 
     def lead_of(self, stream: int) -> Lead:
         """Name the onset and the counts behind a stream's evidence."""

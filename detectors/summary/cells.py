@@ -106,7 +106,7 @@ def _count(rows: Any, columns: Any, layout: Any, sums: Any) -> None:
     for i in rows:
         w = weights[i]
         for c in range(first_bin.shape[0] - 1):
-            q = 0
+            q = np.int64(0)
             over = 0
             at = -1
             if c < numeric:
@@ -166,16 +166,16 @@ def _take(buffer: Any, at: int) -> Any:
 
 
 @njit(cache=True)
-def _encode(first_bin: Any, sums: Any, buffer: Any, stream: int, limit: int) -> Any:
+def _encode(first_bin: Any, sums: Any, buffer: Any, stream: int) -> Any:
     """Write streams that have data, from `stream` on, and set their sums back to zero.
 
-    Stops behind the stream that passes `limit` bytes; gives the bytes and the next stream.
+    Stops behind the stream that passes CELL_BYTES_MAX; gives the bytes and the next stream.
     """
     counts, missing, clipped, total, squares = sums
     channels = first_bin.shape[0] - 1
     at = 0
     previous = -1
-    while stream < missing.shape[0] * channels and at < limit:
+    while stream < missing.shape[0] * channels and at < CELL_BYTES_MAX:
         s, c = stream // channels, stream % channels
         low, high = first_bin[c], first_bin[c + 1]
         filled = 0
@@ -261,7 +261,7 @@ def summarise(columns: Columns, layout: Layout) -> list[Cell]:
         _count(order[start:stop], arrays, edges, sums)
         events, stream = stop - start, 0
         while stream < layout.slices * layout.channels:
-            length, stream = _encode(layout.first_bin, sums, buffer, stream, CELL_BYTES_MAX)
+            length, stream = _encode(layout.first_bin, sums, buffer, stream)
             if length:
                 cells.append(Cell(bucket, events, buffer[:length].tobytes()))
                 events = 0

@@ -3,8 +3,9 @@
     python counting.py BOOTSTRAP TOPIC GROUP [OPTION=VALUE ...]
 
 The state of a partition is (count, checksum): the checksum depends on the order.  Each line on
-stdout tells one call, as JSON.  Options: session, pause (seconds slept for each envelope),
-poison (a value to die of), durable (0: nothing ever is), commit_every.
+stdout tells one call, as JSON.  Options: pause (seconds slept for each envelope), poison (a
+value to crash at), refuse (a value to refuse), hang (1: do not stop), and Kafka settings:
+session, start_timeout, stop_timeout, commit_interval, fetch_bytes.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from aiokafka import ConsumerRecord
 
+from detectors.errors import StateRefused
 from stream.app import Commit, Flow, KafkaSettings, Partition, run_role
 
 MODULUS = 2**61 - 1
@@ -42,7 +44,8 @@ class CountingRole:
         self.group = group
         self.pause_seconds = float(options.get("pause", "0"))
         self.poison = options.get("poison", "").encode()
-        self.ever_durable = options.get("durable", "1") == "1"
+        self.refused = options.get("refuse", "").encode()
+        self.hangs = "hang" in options
         self.state: dict[Partition, tuple[int, int]] = {}
         self.next: dict[Partition, int] = {}
         self.ready: dict[Partition, Commit] = {}
@@ -67,11 +70,8 @@ class CountingRole:
             self.next[tp] = commit.offset if commit else self.flow.log_start(tp)
             starts[tp] = commit.offset if commit else None
         await asyncio.sleep(0)
-        held = {
-            tp.partition: [commit and commit.offset, *self.state[tp]]
-            for tp, commit in commits.items()
-        }
-        self.tell("assigned", commits=held)
+        told = {tp.partition: [starts[tp], *self.state[tp]] for tp in commits}
+        self.tell("assigned", commits=told)
         self.busy = ""
         return starts
 
@@ -80,15 +80,15 @@ class CountingRole:
         state = self.state[partition]
         for record in records:
             assert record.offset == self.next[partition], (partition, record.offset, self.next)
-            if self.poison and record.value == self.poison:
-                raise RuntimeError("poison")
+            if record.value == self.poison:
+                raise RuntimeError("the deadly record")
+            if record.value == self.refused:
+                raise StateRefused("the deadly record")
             state = step(state, record.value)
             self.next[partition] += 1
         await asyncio.sleep(self.pause_seconds)
         self.state[partition] = state
-        if self.ever_durable:
-            metadata = f"{state[0]} {state[1]}"
-            self.ready[partition] = Commit(self.next[partition], metadata)
+        self.ready[partition] = Commit(self.next[partition], f"{state[0]} {state[1]}")
         self.busy = ""
 
     def durable(self) -> Mapping[Partition, Commit]:
@@ -111,6 +111,7 @@ class CountingRole:
     async def stop(self) -> None:
         self.enter("stop")
         self.tell("stop")
+        await asyncio.sleep(60 if self.hangs else 0)
 
     def enter(self, call: str) -> None:
         assert not self.busy, f"{call} was called during {self.busy}"
@@ -124,7 +125,9 @@ def main() -> int:
         bootstrap=bootstrap,
         session_timeout_seconds=float(options.get("session", "6")),
         start_timeout_seconds=float(options.get("start_timeout", "20")),
+        stop_timeout_seconds=float(options.get("stop_timeout", "9")),
         commit_interval_seconds=float(options.get("commit_interval", "0.3")),
+        fetch_bytes_max=int(options.get("fetch_bytes", str(4 << 20))),
     )
     return run_role(CountingRole(topic, group, options), settings)
 

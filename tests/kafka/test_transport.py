@@ -154,12 +154,12 @@ def test_workers_killed_stopped_and_added_under_load_count_every_record_once(log
         running.append(log.worker())
         eventually(lambda: running[-1].calls("assigned"))
     code, seconds = running.pop(0).terminate()
-    assert (0, True) == (code, seconds < 5)
+    assert (code, seconds < 5) == (0, True)
     running.append(log.worker())
     load.join()
     eventually(log.exact, 60)
-    assert [None, None] == [worker.process.poll() for worker in running]
-    assert 60_000 == sum(count for count, _ in log.truth.values())
+    assert [worker.process.poll() for worker in running] == [None, None]
+    assert sum(count for count, _ in log.truth.values()) == 60_000
 
 
 def test_what_was_committed_comes_back_with_its_metadata(log: Log) -> None:
@@ -167,7 +167,7 @@ def test_what_was_committed_comes_back_with_its_metadata(log: Log) -> None:
     first = log.worker()
     eventually(lambda: first.calls("caught up"))
     code, seconds = first.terminate()
-    assert (0, True) == (code, seconds < 5)
+    assert (code, seconds < 5) == (0, True)
     assert log.exact()
     second = log.worker()
     eventually(lambda: second.calls("assigned"))
@@ -179,12 +179,12 @@ def test_a_worker_that_leaves_commits_what_is_durable_before_its_partitions_go(l
     log.write(numbered(5_000))
     first = log.worker(commit_interval=3600)
     eventually(lambda: first.calls("caught up"))
-    assert {} == log.committed()
+    assert log.committed() == {}
     second = log.worker(commit_interval=3600)
     eventually(lambda: second.calls("assigned"))
     assert log.exact()
     shared = [worker.calls("assigned")[-1]["commits"] for worker in (first, second)]
-    assert [2, 2] == [len(commits) for commits in shared]
+    assert [len(commits) for commits in shared] == [2, 2]
     handed = shared[0] | shared[1]
     assert {str(p): count for p, (count, _) in log.truth.items()} == {
         p: offset for p, (offset, _, _) in handed.items()
@@ -217,7 +217,7 @@ def test_offsets_deleted_before_they_were_read_are_refused_by_name(log: Log) -> 
     log.write(numbered(4_000, "more"))
     log.admin.delete_records({TopicPartition(log.topic, 3): 600})
     second = log.worker()
-    assert 3 == second.ends(30)
+    assert second.ends(30) == 3
     assert f"{log.topic}/3: offset 500" in second.last_log["event"]
     assert "begins at offset 600" in second.last_log["event"]
 
@@ -228,7 +228,7 @@ def test_offsets_deleted_while_a_slow_worker_reads_are_refused_by_name(log: Log)
     eventually(lambda: slow.calls("assigned"))
     time.sleep(1)
     log.admin.delete_records({TopicPartition(log.topic, 0): 14_000})
-    assert 3 == slow.ends(40)
+    assert slow.ends(40) == 3
     assert f"{log.topic}/0: offset " in slow.last_log["event"]
     assert "begins at offset 14000" in slow.last_log["event"]
 
@@ -243,7 +243,7 @@ def test_a_log_made_anew_below_the_commit_is_refused(log: Log) -> None:
     )
     assert moved
     second = log.worker()
-    assert 3 == second.ends(30)
+    assert second.ends(30) == 3
     assert "offset 9999" in second.last_log["event"]
     assert "ends at offset 1500" in second.last_log["event"]
 
@@ -261,9 +261,9 @@ def test_a_frozen_worker_that_wakes_after_its_session_starts_anew(log: Log) -> N
     eventually(lambda: len(zombie.calls("assigned")) > 1)
     log.write(numbered(4_000, "last"))
     eventually(log.exact)
-    assert [None, None] == [zombie.process.poll(), other.process.poll()]
+    assert [zombie.process.poll(), other.process.poll()] == [None, None]
     anew = zombie.calls("assigned")[-1]["commits"]
-    assert 2 == len(anew)
+    assert len(anew) == 2
     assert all(offset > 500 for offset, _, _ in anew.values())
 
 
@@ -291,13 +291,13 @@ def test_a_role_that_does_not_stop_is_ended(log: Log) -> None:
     hanging = log.worker(hang=1, stop_timeout=2)
     eventually(lambda: hanging.calls("assigned"))
     code, seconds = hanging.terminate()
-    assert (70, True) == (code, 1.5 < seconds < 5)
+    assert (code, 1.5 < seconds < 5) == (70, True)
     assert "did not stop in time" in hanging.last_log["event"]
 
 
 def test_without_a_broker_a_sentence_and_exit_4() -> None:
     lonely = Worker("127.0.0.1:1", "topic", "group", "start_timeout=1")
-    assert 4 == lonely.ends(20)
+    assert lonely.ends(20) == 4
     assert "Kafka does not answer at 127.0.0.1:1" in lonely.last_log["event"]
 
 

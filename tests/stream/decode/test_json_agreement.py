@@ -109,8 +109,8 @@ def assert_is_sound(event: Event) -> None:
     assert 1 <= event.weight <= 4096
 
 
-DAMAGE = rb'" \ \ud800 \u [[[[[[[[[ ] } , : "a":1, "model":"x", "time":1700000000000, "x":0, . e5'.split()
-DAMAGE += [b"\xff", b"\xc3\xa4", b"\0", b"\n"]
+DAMAGE = rb'" \ \ud800 \u [[[[[[[[[ ] } , : "a":1, "model":"x", "time":1700000000000,'.split()
+DAMAGE += [b'"x":0,', b".", b"e5", b"\xff", b"\xc3\xa4", b"\0", b"\n"]
 SWAPS = rb'null true 0 -0.0 2.0 1.5 NaN 1e999 "" "1" "\u00e4" "\ud83d\ude00" "\ude00" {} []'.split()
 SWAPS += rb'{"a":1} [1] {"score":1,"class":"a"} {"class":1,"q":[]} 1700000000 1700000000000'.split()
 SWAPS += [b"9" * 30, b"7" * 400]
