@@ -53,9 +53,9 @@ clean:  ## Remove .venv and every cache here; ~/.driftline (jars, Kafka's data) 
 
 $(BIN)/.python:
 	@python='$(PYTHON)'; \
-	if $(BIN)/python -c '$(NEW_ENOUGH)' 2>/dev/null; then touch $@; exit; fi; \
+	if $(BIN)/python -c '$(NEW_ENOUGH)' >/dev/null 2>&1; then touch $@; exit; fi; \
 	for one in $${python:-$(LAUNCHERS)}; do \
-	    "$$one" -c '$(NEW_ENOUGH)' 2>/dev/null && found="$$one" && break; \
+	    "$$one" -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && found="$$one" && break; \
 	done; \
 	if [ -z "$$found" ]; then \
 	    echo "driftline needs Python 3.11 or newer, and none of these is one: $${python:-$(LAUNCHERS)}." >&2; \

@@ -62,8 +62,9 @@ class Clock(msgspec.Struct, frozen=True, array_like=True):
                 f"The commit's metadata has version {version}, this driftline reads 1: "
                 "run the newer driftline, or another prefix."
             )
+        clocks = rest.split(" ") if version == "1" else []
         try:
-            w, a, r = map(int, rest.split(" "))
+            w, a, r = map(int, clocks)
         except ValueError as error:
             raise SnapshotCorrupt(
                 f"The commit's metadata {metadata[:40]!r} was not written by driftline: another "
@@ -133,7 +134,7 @@ def decode_part(value: bytes) -> Part:
         raise SnapshotCorrupt("A record of the summaries topic was not written by driftline.")
     try:
         return msgspec.msgpack.decode(memoryview(value)[1:], type=Part)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise SnapshotCorrupt(f"A record of the summaries topic is broken: {error}.") from error
 
 

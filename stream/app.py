@@ -105,7 +105,8 @@ def make_app(role: Role, settings: KafkaSettings) -> RoleApp:
         # A position that left the log is refused; "earliest" would skip what was deleted.
         consumer_auto_offset_reset="none",
         cython_optimizations=True,
-        stream_buffer_maxsize=settings.envelopes_max,
+        # Never reached: the consumer counts what is undone, and fetches no more meanwhile.
+        stream_buffer_maxsize=1 << 20,
         # Leases end deliveries; waiting for acknowledgements would only delay a rebalance.
         stream_wait_empty=False,
         table_standby_replicas=0,
@@ -203,12 +204,12 @@ class Shell:
         return consume
 
     async def _process(self, envelope: Envelope) -> None:
-        lease, partition = envelope.lease, envelope.partition
         async with self._gate:
-            if lease.ended:
+            if envelope.lease.ended:
                 return
-            await self.role.process(partition, envelope.records)
-            lease.position[partition] = envelope.next_offset
+            await self.role.process(envelope.partition, envelope.records)
+            envelope.lease.done(envelope)
+        self.consumer.room.set()
 
     async def _rebalanced(self, *_: Any, **__: Any) -> None:
         """Take over after a rebalance; Faust's recovery waits for this without a timeout."""

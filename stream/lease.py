@@ -21,7 +21,8 @@ class Lease:
 
     `assignment` is the client's object for that rebalance: its identity tells fetches apart.
     `given` is the offset after what was put into an envelope, `position` after what the role
-    has processed; both count holes in the log as read.  Nothing is read from `held` ones.
+    has processed; both count holes in the log as read.  Nothing is read from `held` ones;
+    `undone` counts the envelopes that were given and not processed yet.
     """
 
     generation: int
@@ -32,6 +33,7 @@ class Lease:
     given: dict[Partition, int] = field(default_factory=dict)
     position: dict[Partition, int] = field(default_factory=dict)
     held: frozenset[Partition] = frozenset()
+    undone: int = 0
     ended: bool = False
 
     def begin(self, starts: Mapping[Partition, int | None]) -> None:
@@ -52,9 +54,15 @@ class Lease:
             chunk = records.get(partition)
             if chunk:
                 self.given[partition] = offset
+                self.undone += 1
                 yield Envelope(self, partition, chunk, offset)
             elif self.given[partition] == self.position[partition]:
                 self.given[partition] = self.position[partition] = offset
+
+    def done(self, envelope: "Envelope") -> None:
+        """Note that the role has processed an envelope."""
+        self.position[envelope.partition] = envelope.next_offset
+        self.undone -= 1
 
     def due(self, durable: Mapping[Partition, Commit]) -> dict[Partition, Commit]:
         """Choose what is durable and not committed yet, among the partitions of this lease."""

@@ -15,6 +15,7 @@ is still held.  A commit goes out only in the generation in which that lease was
 # ruff: noqa: SLF001  the private parts of Faust and aiokafka are what this module is about
 # ruff: noqa: ASYNC109  `timeout` is the name in the signatures that it overrides
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, cast
 
@@ -106,8 +107,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 if not error.retriable and not isinstance(error, kafka_errors.KafkaTimeoutError):
                     raise
                 continue
-            commits = {_ours(tp): _commit(known.get(tp)) for tp in tps}
-            firsts, ends = ({_ours(tp): ends[tp] for tp in tps} for ends in (first, end))
+            commits = {Partition(*tp): Commit(*known[tp]) if tp in known else None for tp in tps}
+            firsts, ends = ({Partition(*tp): at[tp] for tp in tps} for at in (first, end))
             return Lease(generation, assignment, commits, firsts, ends)
         return None
 
@@ -117,7 +118,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         if lease.assignment is not consumer._subscription.subscription.assignment:
             return
         for tp in lease.assignment.tps:
-            consumer.seek(tp, lease.position[_ours(tp)])
+            consumer.seek(tp, lease.position[Partition(*tp)])
         self._lease = lease
 
     async def fetch(self, wanted: set[TP], timeout: float) -> _Fetched:
@@ -168,6 +169,7 @@ class BatchConsumer(driver.Consumer):
 
     _thread: BatchConsumerThread
     lease: Lease = no_lease()
+    room: asyncio.Event
 
     @property
     def owner(self) -> Owner:
@@ -175,6 +177,7 @@ class BatchConsumer(driver.Consumer):
         return cast("Owner", self.app.owner)
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
+        self.room = asyncio.Event()
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
@@ -185,6 +188,10 @@ class BatchConsumer(driver.Consumer):
         """
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
+        self.room.clear()
+        if self.lease.undone > self.owner.settings.envelopes_max:
+            await self.wait(self.room)
+            return
         wanted = {tp for tp in self._get_active_partitions() if tp not in self.lease.held}
         if not wanted:
             await self.sleep(_ALL_HELD_SECONDS)
@@ -207,7 +214,7 @@ class BatchConsumer(driver.Consumer):
         except kafka_errors.OffsetOutOfRangeError as error:
             tp, offset = next(iter(error.args[0].items()))
             first, end = await self.earliest_offsets(tp), await self.highwaters(tp)
-            message = out_of_range(_ours(tp), offset, first[tp], end[tp])
+            message = out_of_range(Partition(*tp), offset, first[tp], end[tp])
             self.owner.fail(StateRefused(message))
         return fetched
 
@@ -228,6 +235,7 @@ class BatchConsumer(driver.Consumer):
     def stop_flow(self) -> None:
         """End the lease with the flow: what is in queues now is dropped, and read again."""
         self.lease.ended = True
+        self.room.set()
         super().stop_flow()
 
     def resume_flow(self) -> None:
@@ -251,6 +259,12 @@ class BatchConsumer(driver.Consumer):
         """Commit what is durable by now; Faust's commit skips if another is under way."""
         await self.maybe_wait_for_commit_to_finish()
         await self.commit()
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """Do nothing: Faust would fetch from one full partition after the other in set order.
+
+        With a lasting backlog a partition then waits for ever (seen); `undone` bounds them all.
+        """
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Ignore holes: Faust keeps every missing offset, and acknowledges one by one."""
@@ -287,11 +301,3 @@ def _message(envelope: Envelope) -> tuple[TP, ConsumerMessage]:
         (), None, envelope, None, 0, 0, tp, generation_id=generation,
     )  # fmt: skip
     return tp, message
-
-
-def _ours(tp: Any) -> Partition:
-    return Partition(tp.topic, tp.partition)
-
-
-def _commit(known: Any) -> Commit | None:
-    return None if known is None else Commit(known.offset, known.metadata)

@@ -1,5 +1,8 @@
 """W of every partition of a prefix's events, as the observe role has committed it."""
 
+import time
+from typing import Any
+
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
@@ -8,6 +11,9 @@ from detectors.panes import UNSET, Clock
 from stream.names import TopicNames
 
 __all__ = ["watermarks"]
+
+_PATIENCE_SECONDS = 20.0
+_PAUSE_SECONDS = 0.5
 
 
 def watermarks(bootstrap: str, names: TopicNames) -> dict[int, int]:
@@ -18,17 +24,28 @@ def watermarks(bootstrap: str, names: TopicNames) -> dict[int, int]:
     ServiceUnreachable
         If Kafka does not answer.
     """
-    try:
-        admin = KafkaAdminClient(bootstrap_servers=bootstrap)
-        try:
-            groups = admin.list_group_offsets(names.observe_group)
-        finally:
-            admin.close()
-    except KafkaError as error:
-        raise ServiceUnreachable(f"Kafka at {bootstrap} does not answer: {error}.") from error
     found = {}
-    for partition, commit in groups.get(names.observe_group, {}).items():
+    for partition, commit in _commits(bootstrap, names.observe_group).items():
         clock = Clock.read(commit.metadata or "")
         if partition.topic == names.events and clock.w != UNSET:
             found[partition.partition] = clock.w
     return found
+
+
+def _commits(bootstrap: str, group: str) -> dict[Any, Any]:
+    """Read a group's commits; a broker that has just started may still look for its groups."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+            try:
+                groups: dict[str, dict[Any, Any]] = admin.list_group_offsets(group)
+                return groups.get(group, {})
+            finally:
+                admin.close()
+        except KafkaError as error:
+            if not error.retriable or time.monotonic() > deadline:
+                raise ServiceUnreachable(
+                    f"Kafka at {bootstrap} does not answer for the group {group}: {error}."
+                ) from error
+            time.sleep(_PAUSE_SECONDS)

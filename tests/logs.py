@@ -7,7 +7,9 @@ partition a list of `Record`s, as Kafka would hold them.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import msgspec
@@ -25,6 +27,7 @@ from detectors.profile import Profile, ProfileBook
 
 START_MS = 1_767_225_600_000
 PANE_MS = 2_000
+TICK_MS = 2_000
 LATENESS_MS = 5_000
 SEMANTICS = Semantics(Policy(), LATENESS_MS, "config")
 T = TypeVar("T")
@@ -34,11 +37,12 @@ PLANS = ("free", "pro", "team", "trial")
 
 @dataclass(frozen=True)
 class Shift:
-    """Move `amount` by so many sigma, from one event on, in one country or everywhere."""
+    """Move `amount` by so many sigma, from one event to another, in one country or everywhere."""
 
     at: int
     sigma: float
     country: str | None = None
+    until: int = 1 << 60
 
 
 def events(
@@ -47,14 +51,14 @@ def events(
     *,
     start_ms: int = START_MS,
     step_ms: int = 1_000,
-    shift: Shift | None = None,
+    shifts: Sequence[Shift] = (),
 ) -> list[Event]:
     """Draw n events of model `shop`, one every `step_ms`, in order of their times."""
     draw = np.random.default_rng(seed)
     amount = draw.normal(3.0, 0.5, n)
     country = draw.choice(len(COUNTRIES), n, p=(0.5, 0.3, 0.2)).tolist()
-    if shift is not None:
-        moved = np.arange(n) >= shift.at
+    for shift in shifts:
+        moved = (np.arange(n) >= shift.at) & (np.arange(n) < shift.until)
         if shift.country is not None:
             moved &= np.array(country) == COUNTRIES.index(shift.country)
         amount = amount + 0.5 * shift.sigma * moved
@@ -145,21 +149,21 @@ def topic(
     appended = [
         e.time_ms + int(d) for e, d in zip(log, draw.integers(0, 1_000, len(log)), strict=True)
     ]
-    end_ms = max(appended) + quiet_ms
+    start_ms, end_ms = min(appended), max(appended) + quiet_ms
     spread = []
     for p in range(partitions):
         mine = [Record(appended[i], log[i]) for i in np.flatnonzero(where == p).tolist()]
-        spread.append(_with_ticks(sorted(mine, key=lambda r: r.record_ms), end_ms))
+        spread.append(_with_ticks(sorted(mine, key=lambda r: r.record_ms), start_ms, end_ms))
     return spread
 
 
-def _with_ticks(records: list[Record], end_ms: int, tick_ms: int = 2_000) -> list[Record]:
-    """Write a tick wherever a partition was silent for two seconds."""
+def _with_ticks(records: list[Record], start_ms: int, end_ms: int) -> list[Record]:
+    """Write a tick wherever a partition was silent for TICK_MS."""
     ticked: list[Record] = []
-    last = START_MS
+    last = start_ms
     for record in [*records, Record(end_ms, tick=True)]:
-        while record.record_ms - last > tick_ms:
-            last += tick_ms
+        while record.record_ms - last > TICK_MS:
+            last += TICK_MS
             ticked.append(Record(last, tick=True))
         ticked.append(record)
         last = record.record_ms
@@ -172,7 +176,7 @@ def panes(
     """Feed a partition's records in batches that end before the given indices."""
     bounds = [0, *cuts, len(records)]
     found: list[Pane] = []
-    for low, high in zip(bounds, bounds[1:], strict=False):
+    for low, high in pairwise(bounds):
         found += observer.feed(batch(records[low:high], low, timed=timed))
     return found
 
@@ -217,6 +221,11 @@ def judged(
 def alerts(log: Sequence[Event], held: ProfileBook) -> list[Alert]:
     """Give the alerts of a log that is read as a file."""
     return [effect for effect in judged(log, held) if isinstance(effect, Alert)]
+
+
+def instant_ms(text: str) -> int:
+    """Read a time of an alert or metric in milliseconds."""
+    return round(datetime.fromisoformat(text).timestamp() * 1000)
 
 
 def renamed(log: Sequence[Event], model: str) -> list[Event]:

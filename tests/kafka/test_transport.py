@@ -181,7 +181,7 @@ def test_a_worker_that_leaves_commits_what_is_durable_before_its_partitions_go(l
     eventually(lambda: first.calls("caught up"))
     assert log.committed() == {}
     second = log.worker(commit_interval=3600)
-    eventually(lambda: second.calls("assigned"))
+    eventually(lambda: second.calls("assigned") and len(first.calls("assigned")) > 1)
     assert log.exact()
     shared = [worker.calls("assigned")[-1]["commits"] for worker in (first, second)]
     assert [len(commits) for commits in shared] == [2, 2]
@@ -233,6 +233,16 @@ def test_offsets_deleted_while_a_slow_worker_reads_are_refused_by_name(log: Log)
     assert "begins at offset 14000" in slow.last_log["event"]
 
 
+def test_under_a_lasting_backlog_every_partition_is_read(log: Log) -> None:
+    log.write(numbered(40_000, "x" * 100))
+    slow = log.worker(pause=0.05, fetch_bytes=20_000)
+    eventually(lambda: len(slow.calls("assigned")) > 0)
+    eventually(lambda: sum(offset for offset, _ in log.committed().values()) > 8_000)
+    counts = [offset for offset, _ in log.committed().values()]
+    assert len(counts) == PARTITIONS
+    assert min(counts) > max(counts) / 3
+
+
 def test_a_log_made_anew_below_the_commit_is_refused(log: Log) -> None:
     log.write(numbered(4_000))
     first = log.worker()
@@ -269,7 +279,7 @@ def test_a_frozen_worker_that_wakes_after_its_session_starts_anew(log: Log) -> N
 
 def test_a_frozen_worker_cannot_overwrite_the_commits_of_a_group_that_is_empty(log: Log) -> None:
     log.write(numbered(4_000))
-    zombie = log.worker(commit_interval=4)
+    zombie = log.worker(commit_interval=3600)
     eventually(lambda: zombie.calls("caught up"))
     zombie.process.send_signal(signal.SIGSTOP)
     other = log.worker()

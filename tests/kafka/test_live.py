@@ -1,0 +1,184 @@
+"""A worker on a real Kafka says what a backtest of the same events says, byte for byte."""
+
+import json
+import random
+import signal
+import time
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from live import (
+    as_json,
+    config_file,
+    driftline,
+    eventually,
+    kill,
+    records,
+    worker,
+    write_lines,
+)
+from logs import Shift, events, profile
+
+from detectors.alert import encode
+from detectors.profile import render
+from stream.backtest import Backtest
+from stream.config import Config
+
+EVENTS = 14_000
+BROKEN_AT = 6_000
+RATE = 1_400
+# What the last events leave open, a live run closes only as time goes on.
+OPEN_MS = 120_000
+POISON = (
+    b"{",
+    b"[]",
+    b'{"time": NaN}',
+    b'{"time": 1e999, "model": "shop"}',
+    b"\xff\xfe",
+    b"[" * 99,
+)
+
+
+@pytest.fixture(scope="module")
+def log() -> list[bytes]:
+    """Give the events of a shop whose amounts rise in one country."""
+    shift = Shift(at=BROKEN_AT, sigma=2.0, country="DE")
+    return [as_json(event) for event in events(EVENTS, seed=5, shift=shift)]
+
+
+@pytest.fixture(scope="module")
+def expected(log: list[bytes], tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """Give the alerts of the backtest, as far as a live run closes them."""
+    path = write_lines(tmp_path_factory.mktemp("backtest") / "events.jsonl", log)
+    found = [json.loads(encode(a)) for a in Backtest(Config(), [profile()]).run([path])]
+    kept = closed(found)
+    assert any(a["channel"] == "feature:amount" and a["slice"] for a in map(json.loads, kept))
+    return kept
+
+
+def closed(alerts: list[dict[str, object]]) -> set[str]:
+    """Keep the alerts before the open end, as canonical text."""
+    end = events(EVENTS, seed=5)[-1].time_ms - OPEN_MS
+    return {
+        json.dumps(a, sort_keys=True)
+        for a in alerts
+        if datetime.fromisoformat(str(a["time"])).timestamp() * 1000 <= end
+    }
+
+
+def published(bootstrap: str, prefix: str) -> set[str]:
+    """Give the alerts of the topic; a key that came twice has come with the same bytes."""
+    by_key: dict[str, str] = {}
+    for key, value in records(bootstrap, f"{prefix}.alerts"):
+        body = json.dumps(value["alert"], sort_keys=True)
+        assert by_key.setdefault(key, body) == body, f"two bodies for {key}"
+    return closed([json.loads(body) for body in by_key.values()])
+
+
+def emit(directory: Path, config: Path, values: list[bytes], rate: int = RATE) -> None:
+    """Push the profile and send the values."""
+    pushed = directory / "profile.json"
+    pushed.write_text(render(profile()))
+    driftline("profile", "push", pushed, "-c", config)
+    path = write_lines(directory / "live.jsonl", values)
+    driftline("emit", path, "-c", config, "--rate", rate)
+
+
+def test_two_workers_one_killed_publish_the_backtests_alerts(
+    bootstrap: str, topic_prefix: str, tmp_path: Path, log: list[bytes], expected: set[str]
+) -> None:
+    config = config_file(tmp_path, bootstrap, topic_prefix, snapshot_seconds=1)
+    logs = [tmp_path / f"w{i}.log" for i in range(3)]
+    with worker(config, logs[0]) as first, worker(config, logs[1]):
+        driftline("profile", "push", _profile_file(tmp_path), "-c", config)
+        half = len(log) // 2
+        first_half = write_lines(tmp_path / "first.jsonl", log[:half])
+        driftline("emit", first_half, "-c", config, "--rate", RATE)
+        kill(first)
+        with worker(config, logs[2]):
+            second_half = write_lines(tmp_path / "second.jsonl", log[half:])
+            driftline("emit", second_half, "-c", config, "--rate", RATE)
+            eventually(
+                lambda: published(bootstrap, topic_prefix) >= expected, "all alerts are published"
+            )
+    assert published(bootstrap, topic_prefix) == expected
+    told = "".join(path.read_text() for path in logs)
+    assert '"event": "restored"' in told, "no judge went on from a snapshot"
+    assert '"level": "error"' not in told, told
+
+
+def test_poison_among_the_events_is_rejected_and_changes_no_alert(
+    bootstrap: str, topic_prefix: str, tmp_path: Path, log: list[bytes], expected: set[str]
+) -> None:
+    config = config_file(tmp_path, bootstrap, topic_prefix)
+    draw = random.Random(3)
+    mixed = [
+        v
+        for value in log
+        for v in ([value, draw.choice(POISON)] if draw.random() < 0.01 else [value])
+    ]
+    poisoned = len(mixed) - len(log)
+    assert poisoned > 100
+    with worker(config, tmp_path / "w.log"):
+        emit(tmp_path, config, mixed)
+        eventually(
+            lambda: published(bootstrap, topic_prefix) >= expected, "all alerts are published"
+        )
+        eventually(
+            lambda: len(records(bootstrap, f"{topic_prefix}.rejects")) >= poisoned, "all rejects"
+        )
+    assert published(bootstrap, topic_prefix) == expected
+    rejects = Counter(value["code"] for _, value in records(bootstrap, f"{topic_prefix}.rejects"))
+    assert rejects.total() == poisoned
+    assert set(rejects) <= {"json", "not_object", "number_range", "encoding", "depth", "time_type"}
+
+
+def test_a_stopped_worker_leaves_a_snapshot_and_the_next_goes_on_from_it(
+    bootstrap: str, topic_prefix: str, tmp_path: Path, log: list[bytes], expected: set[str]
+) -> None:
+    config = config_file(tmp_path, bootstrap, topic_prefix)
+    half = len(log) // 2
+    with worker(config, tmp_path / "w0.log") as first:
+        emit(tmp_path, config, log[:half], rate=3_000)
+        time.sleep(3)
+        first.send_signal(signal.SIGTERM)
+        assert first.wait(12) == 0
+    with worker(config, tmp_path / "w1.log"):
+        path = write_lines(tmp_path / "rest.jsonl", log[half:])
+        driftline("emit", path, "-c", config, "--rate", 3_000)
+        eventually(
+            lambda: published(bootstrap, topic_prefix) >= expected, "all alerts are published"
+        )
+    assert published(bootstrap, topic_prefix) == expected
+    assert '"event": "restored"' in (tmp_path / "w1.log").read_text()
+
+
+def test_a_worker_with_another_semantic_configuration_is_refused(
+    bootstrap: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    config = config_file(tmp_path, bootstrap, topic_prefix)
+    driftline("profile", "push", _profile_file(tmp_path), "-c", config)
+    config.write_text(config.read_text() + "[time]\nlateness_seconds = 7\n")
+    with worker(config, tmp_path / "w.log") as refused:
+        assert refused.wait(30) == 2
+    assert "differ" in (tmp_path / "w.log").read_text()
+
+
+def test_events_that_the_topic_has_passed_are_not_emitted_by_mistake(
+    bootstrap: str, topic_prefix: str, tmp_path: Path, log: list[bytes]
+) -> None:
+    config = config_file(tmp_path, bootstrap, topic_prefix)
+    with worker(config, tmp_path / "w.log"):
+        emit(tmp_path, config, log[:2_000], rate=4_000)
+        path = write_lines(tmp_path / "again.jsonl", log[:2_000])
+        time.sleep(4)
+        refused = driftline("emit", path, "-c", config, code=2)
+    assert "--retime now" in refused.stderr
+
+
+def _profile_file(directory: Path) -> Path:
+    path = directory / "profile.json"
+    path.write_text(render(profile()))
+    return path
