@@ -4,9 +4,8 @@ The reference's events are counted into buckets, the buckets merged into blocks,
 distribution of every statistic over the blocks is what the profile remembers.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
-from statistics import NormalDist
 from typing import NamedTuple
 
 import msgspec
@@ -15,15 +14,15 @@ from numpy.typing import NDArray
 
 from detectors.alert import nine_digits
 from detectors.blocks import Blocks, Closed, stream_table
+from detectors.calibrate import fit_statistic, normal_scores, rare_bins, rare_rate
 from detectors.channels import FitOptions, find_channels, find_slices
 from detectors.columns import Extractor
-from detectors.drift.shiryaev_roberts import peak
 from detectors.events import Event
 from detectors.layout import Layout, layout_of
 from detectors.measure import mean_and_sd
-from detectors.policy import Policy, error_of_reference, half_effect
+from detectors.policy import Policy
 from detectors.profile import Profile, Reference, Span, Statistic, Stream, seal
-from detectors.scores import CLIP, SMOOTH, Scorer, influence_variances
+from detectors.scores import SMOOTH, Scorer, influence_variances
 from detectors.summary.cells import Cell, Moments, add_cell, summarise
 
 __all__ = ["BLOCKS_MIN", "fit", "propose_bucket_seconds"]
@@ -34,13 +33,7 @@ _MINUTES = (60, 120, 300, 600, 900, 1_200, 1_800)
 _HOURS = (3_600, 7_200, 10_800, 14_400, 21_600, 43_200, 86_400)
 _BUCKET_SECONDS = (*_SECONDS, *_MINUTES, *_HOURS)
 _BUCKETS_A_BLOCK = 60
-_SMOOTH_BINS_MIN = 6
 _WEEK_MS = 7 * 86_400_000
-_GUARD = 3.0
-_GUARD_STEP = 1.15
-_GUARD_MAX = 9.0
-_SD_MIN = 0.3
-_NORMAL = NormalDist()
 
 
 class _Collected(NamedTuple):
@@ -165,8 +158,8 @@ def _with_counts(draft: Profile, total: _Collected) -> Profile:
             _, _, sums, high, low = total.sums[j].tolist()
             mean, sd = mean_and_sd(channel, n, (sums, high, low))
         number = channel.kind == "numeric" and not stream.missing
-        rare = (0, len(counts) - 1) if number else _rare_bins(counts, m)
-        rate, dispersion = _rare_rate(counts, rare, total.tails[j] if number else [])
+        rare = (0, len(counts) - 1) if number else rare_bins(counts, m)
+        rate, dispersion = rare_rate(counts, rare, total.tails[j] if number else [])
         reference = Reference(
             counts=tuple(counts.tolist()),
             mean=nine_digits(mean),
@@ -175,49 +168,13 @@ def _with_counts(draft: Profile, total: _Collected) -> Profile:
             blocks_per_week=nine_digits(m / weeks),
             block_n=nine_digits(n / m),
             statistics=(),
-            scores=_normal_scores(counts, rare) if number else (),
+            scores=normal_scores(counts, rare) if number else (),
             rare=rare if m >= BLOCKS_MIN else (),
             rare_rate=nine_digits(rate) if m >= BLOCKS_MIN and rare else 0.0,
             dispersion=nine_digits(dispersion),
         )
         streams.append(msgspec.structs.replace(stream, reference=reference))
     return msgspec.structs.replace(draft, streams=tuple(streams))
-
-
-def _rare_bins(counts: NDArray[np.int64], blocks: int) -> tuple[int, ...]:
-    """Name the values of which a block expects fewer than one."""
-    return tuple(np.flatnonzero(counts < blocks).tolist())
-
-
-def _rare_rate(
-    counts: NDArray[np.int64], rare: tuple[int, ...], tails: list[int]
-) -> tuple[float, float]:
-    """Bound the rate of rare things from above at .999, and measure how they cluster.
-
-    The Gamma quantile is Wilson & Hilferty's (1931), within 2 % and on the safe side.
-    """
-    dispersion = 1.0
-    if tails and sum(tails):
-        dispersion = max(1.0, float(np.var(tails) / np.mean(tails)))
-    hits = int(counts[list(rare)].sum())
-    shape = hits / dispersion + (2 if tails else 1)
-    quantile = shape * (1 - 1 / (9 * shape) + _NORMAL.inv_cdf(0.999) / (3 * shape**0.5)) ** 3
-    return min(quantile * dispersion / int(counts.sum()), 0.5), dispersion
-
-
-def _normal_scores(counts: NDArray[np.int64], rare: tuple[int, ...]) -> tuple[float, ...]:
-    """Score each bin by the normal quantile of its mid-rank; () where there are too few bins."""
-    inner = counts.copy()
-    inner[list(rare)] = 0
-    n = int(inner.sum())
-    if np.count_nonzero(inner) < _SMOOTH_BINS_MIN:
-        return ()
-    p = inner / n
-    rank = np.clip(np.cumsum(p) - p / 2, 0.5 / n, 1 - 0.5 / n)
-    x = np.array([_NORMAL.inv_cdf(r) for r in rank.tolist()])
-    x -= p @ x
-    x /= np.sqrt(p @ (x * x))
-    return tuple(nine_digits(v) for v in x.tolist())
 
 
 def _plain_statistics(stream: Stream) -> tuple[Statistic, ...]:
@@ -263,66 +220,8 @@ def _with_statistics(
     for stream in profile.streams:
         fitted = []
         for stat in stream.reference.statistics:
-            fitted.append(_fit_statistic(stream, stat, np.array(seen[d]), policy))
+            fitted.append(fit_statistic(stream, stat, np.array(seen[d]), policy))
             d += 1
         reference = msgspec.structs.replace(stream.reference, statistics=tuple(fitted))
         streams.append(msgspec.structs.replace(stream, reference=reference))
     return msgspec.structs.replace(profile, streams=tuple(streams))
-
-
-def _fit_statistic(
-    stream: Stream, stat: Statistic, seen: NDArray[np.float64], policy: Policy
-) -> Statistic:
-    """Fit mean, between-block variance, sd and cumulants; widen until the reference is silent."""
-    u, n = seen[:, 0], seen[:, 1]
-    m = len(u)
-    residual = u - u.mean()
-    between = max(0.0, float((residual**2 * m / max(m - 1, 1) - stat.within / n).mean()))
-    z = residual / np.sqrt(stat.within / n + between)
-    sd = max(float(z.std()), _SD_MIN)
-    sd *= float(np.sqrt(_long_run(z / sd)))
-    w = np.clip(z / sd, -CLIP, CLIP)
-    kappa3 = float((w**3).mean())
-    kappa4 = max(0.0, float((w**4).mean()) - 3 * float((w**2).mean()) ** 2)
-    fitted = msgspec.structs.replace(
-        stat,
-        mean=nine_digits(float(u.mean())),
-        between=nine_digits(between),
-        sd=nine_digits(sd),
-        kappa3=nine_digits(kappa3),
-        kappa4=nine_digits(kappa4),
-    )
-    return _guarded(stream, fitted, w, policy)
-
-
-def _long_run(z: NDArray[np.float64]) -> float:
-    """Measure how much more the mean of many blocks varies than if blocks were independent."""
-    m = len(z)
-    inflation, length = 1.0, 2
-    while length <= m // 16:
-        means = z[: m // length * length].reshape(-1, length).mean(axis=1)
-        doubt = np.sqrt(2 * length / m) if m >= 500 else 0.0
-        inflation = max(inflation, length * float(means.var()) * (1 - float(doubt)))
-        length *= 2
-    return inflation
-
-
-def _guarded(stream: Stream, stat: Statistic, w: NDArray[np.float64], policy: Policy) -> Statistic:
-    """Widen the sd until the detector stays silent on its own reference: max R <= 3 m."""
-    widening = 1.0
-    quiet: Callable[[Statistic], bool] = lambda s: (  # noqa: E731
-        _peak(stream, s, w / widening**0.5, policy) <= _GUARD * len(w)
-    )
-    while not quiet(stat) and widening < _GUARD_MAX:
-        widening *= _GUARD_STEP
-        sd = nine_digits(stat.sd * _GUARD_STEP**0.5)
-        stat = msgspec.structs.replace(stat, sd=sd)
-    return stat
-
-
-def _peak(stream: Stream, stat: Statistic, w: NDArray[np.float64], policy: Policy) -> float:
-    """Find the largest evidence that the reference's own scores would have gathered."""
-    error, variance = error_of_reference(stream, stat)
-    delta = max(error, half_effect(stream, stat, policy))
-    cumulants = np.array([[variance, stat.kappa3, stat.kappa4]])
-    return peak(w / max(delta, 1.0), min(delta, 1.0), cumulants)

@@ -187,7 +187,8 @@ def _statistics(profile: Profile, scale: NDArray[np.float64]) -> _Statistics:
         shares.append(counts[stat.bin] / kept if stat.bin != _SHARE else 0.5)
     return _Statistics(
         first=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
-        smooth=np.array([is_smooth(s.reference) for s in profile.streams], np.bool_),
+        # A stream of few blocks has scores but no statistics: nothing may be written for it.
+        smooth=np.array([is_smooth(s.reference) for s in profile.streams]) & (np.array(sizes) > 0),
         bin=np.array([stat.bin for _, stat in flat], np.int64),
         share=np.array(shares, np.float64),
         mean=np.array([stat.mean for _, stat in flat], np.float64),

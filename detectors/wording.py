@@ -1,10 +1,10 @@
 """The one sentence of an alert, as a person would write it."""
 
+import msgspec
+
 from detectors.alert import instant
 
-__all__ = ["Change", "figure", "place", "sentence", "sentence_resolved"]
-
-import msgspec
+__all__ = ["Change", "figure", "percent", "place", "sentence", "sentence_resolved"]
 
 
 class Change(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from stream.role import Flow, KafkaSettings
 from stream.supervisor import Supervisor, end_with_supervisor, role_command
 from stream.topics import check_append_time, ensure_topics, partition_count, specs
 
-__all__ = ["ROLES", "bootstrap_of", "run_supervised", "run_worker_role"]
+__all__ = ["ROLES", "bootstrap_of", "prepare_topics", "run_supervised", "run_worker_role"]
 
 ROLES = ("observe", "judge")
 

@@ -1,4 +1,4 @@
-"""The life of an alert: one open alert a stream; it fires, holds, is raised, resolves, fires again."""
+"""The life of an alert: it fires, holds, is raised, resolves; a stream has one open alert."""
 
 from dataclasses import dataclass, field
 

@@ -108,7 +108,7 @@ class TestMeaning:
         """Truth values are no numbers."""
         assert type(event_of(label=label).label) is kind
 
-    @pytest.mark.parametrize("weight", [4096, 4096.0, 4.096e3])
+    @pytest.mark.parametrize("weight", [4096, 4.096e3])
     def test_a_whole_weight_may_be_written_as_a_float(self, weight: object) -> None:
         """JSON has one kind of number."""
         assert event_of(weight=weight).weight == 4096

@@ -1,0 +1,51 @@
+"""The events of the benches: seeded, in the native format, about 420 bytes each."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import orjson
+
+__all__ = ["COUNTRIES", "DEVICES", "FEATURES", "MODEL", "START", "events"]
+
+MODEL = "bench"
+FEATURES = tuple(f"f{i}" for i in range(10))
+COUNTRIES = ("DE", "FR", "GB", "US")
+DEVICES = ("android", "ios", "web")
+START = datetime(2026, 1, 1, tzinfo=UTC)
+_CHUNK = 10_000
+
+
+def events(
+    count: int, seed: int, *, start: datetime = START, events_per_second: int = 1_000
+) -> Iterator[list[bytes]]:
+    """Give `count` events in chunks: the same bytes for the same arguments.
+
+    Ten numbers of different scales, a prediction, and a country and a device, so that each
+    event belongs to three slices: all, its country, its device.  Nothing drifts.
+
+    >>> chunk = next(events(1, seed=7))
+    >>> sorted(orjson.loads(chunk[0]))
+    ['features', 'id', 'model', 'prediction', 'segments', 'time']
+    """
+    for first in range(0, count, _CHUNK):
+        n = min(_CHUNK, count - first)
+        draw = np.random.default_rng((seed, first))
+        numbers = draw.normal(0.0, 1.0, (n, len(FEATURES))) * np.arange(1, len(FEATURES) + 1)
+        scores = draw.beta(2.0, 5.0, n).tolist()
+        countries = draw.choice(len(COUNTRIES), n, p=(0.4, 0.3, 0.2, 0.1)).tolist()
+        devices = draw.choice(len(DEVICES), n, p=(0.5, 0.3, 0.2)).tolist()
+        yield [
+            orjson.dumps(
+                {
+                    "id": f"bench-{first + i:012}",
+                    "time": start + timedelta(milliseconds=(first + i) * 1000 // events_per_second),
+                    "model": MODEL,
+                    "features": dict(zip(FEATURES, row, strict=True)),
+                    "prediction": scores[i],
+                    "segments": {"country": COUNTRIES[countries[i]], "device": DEVICES[devices[i]]},
+                },
+                option=orjson.OPT_UTC_Z,
+            )
+            for i, row in enumerate(numbers.tolist())
+        ]
