@@ -11,6 +11,7 @@ from detectors.errors import DriftlineError
 from driftline import (
     alerts_command,
     backtest_command,
+    demo_command,
     emit_command,
     kafka_command,
     profile_command,
@@ -29,6 +30,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.command("demo", epilog=demo_command.EPILOG)(demo_command.demo)
 app.add_typer(kafka_command.app, name="kafka")
 app.add_typer(profile_command.app, name="profile")
 app.add_typer(alerts_command.app, name="alerts")

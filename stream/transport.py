@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from typing import Any, cast
 
 import aiokafka.errors as kafka_errors
-from aiokafka.structs import OffsetAndMetadata
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.serializers.schemas import Schema
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
@@ -62,14 +62,13 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     _lease: Lease | None = None
 
     def _create_worker_consumer(self, transport: Any) -> Any:
-        """Set what Faust does not expose.
+        """Shorten Faust's fixed fetch_max_wait_ms of 1,500.
 
-        Its fetch_max_wait_ms of 1,500 makes a partition that was full wait that long behind
-        an empty fetch of its idle neighbours.
+        A partition that was full waits that long behind an empty fetch of idle neighbours.
         """
         consumer = super()._create_worker_consumer(transport)
-        wait_seconds = self.consumer.owner.settings.fetch_wait_seconds
-        consumer._fetch_max_wait_ms = int(wait_seconds * 1000)
+        settings = self.consumer.owner.settings
+        consumer._fetch_max_wait_ms = int(settings.fetch_wait_seconds * 1000)
         return consumer
 
     def on_crash(self, msg: str, *fmt: Any, **_: Any) -> None:  # noqa: ARG002
@@ -82,9 +81,11 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         while not self.should_stop:
             await self.sleep(1.0)
             consumer = self._ensure_consumer()
+            if consumer._closed:
+                return
             try:
                 consumer._coordinator.check_errors()
-                if consumer._fetcher.error_future.done() and not consumer._closed:
+                if consumer._fetcher.error_future.done():
                     consumer._fetcher.error_future.result()
             except kafka_errors.KafkaError as error:
                 if not error.retriable:
@@ -96,8 +97,9 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         Faust's seek_to_committed drops the metadata.  Give None if a rebalance came between.
         """
         consumer = self._ensure_consumer()
+        coordinator = consumer._coordinator
         assignment = consumer._subscription.subscription.assignment
-        coordinator, tps = consumer._coordinator, list(assignment.tps)
+        tps = list(assignment.tps)
         while coordinator.generation == generation and assignment.active:
             try:
                 known = await coordinator.fetch_committed_offsets(tps)
@@ -154,7 +156,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         coordinator = self._ensure_consumer()._coordinator
         if coordinator.generation != lease.generation or not lease.assignment.active:
             return False
-        offsets = {driver.ensure_aiokafka_TP(TP(*tp)): OffsetAndMetadata(*due[tp]) for tp in due}
+        offsets = {TopicPartition(*tp): OffsetAndMetadata(*due[tp]) for tp in due}
         try:
             await coordinator._do_commit_offsets(lease.assignment, offsets)
         except kafka_errors.KafkaError as error:
@@ -183,8 +185,7 @@ class BatchConsumer(driver.Consumer):
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Yield one message per partition and fetch; Faust's yields one per record.
 
-        What was drained under the lease but before the flow resumed must wait, not go: only a
-        new lease seeks back.
+        What was drained under the lease, but before the flow resumed, waits: no seek follows.
         """
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
@@ -261,10 +262,7 @@ class BatchConsumer(driver.Consumer):
         await self.commit()
 
     def on_buffer_full(self, tp: TP) -> None:
-        """Do nothing: Faust would fetch from one full partition after the other in set order.
-
-        With a lasting backlog a partition then waits for ever (seen); `undone` bounds them all.
-        """
+        """Do nothing: under a lasting backlog Faust lets an unlucky partition wait for ever."""
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Ignore holes: Faust keeps every missing offset, and acknowledges one by one."""
@@ -293,11 +291,10 @@ class BatchTransport(driver.Transport):
 
 
 def _message(envelope: Envelope) -> tuple[TP, ConsumerMessage]:
-    """Make the message that Faust's conductor and stream carry; acks are by its last offset."""
+    """Make the message that Faust's conductor and stream carry."""
     tp, last = TP(*envelope.partition), envelope.records[-1]
+    when = (last.offset, last.timestamp / 1000, last.timestamp_type)
     generation = envelope.lease.generation
-    message = ConsumerMessage(
-        tp.topic, tp.partition, last.offset, last.timestamp / 1000, last.timestamp_type,
-        (), None, envelope, None, 0, 0, tp, generation_id=generation,
-    )  # fmt: skip
-    return tp, message
+    return tp, ConsumerMessage(
+        *tp, *when, (), None, envelope, None, 0, 0, tp, generation_id=generation
+    )

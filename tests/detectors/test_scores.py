@@ -1,5 +1,6 @@
 """Scores: statistics from bin counts are those of the events, and always finite."""
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -194,3 +195,16 @@ def test_streams_that_did_not_close_keep_what_they_had() -> None:
     scorer = Scorer(profile, table, np.ones(5))
     scorer.score(np.array([1]), blocks)
     assert scorer.n.tolist() == [0, 0, 0, 0, 14]
+
+
+def test_a_stream_of_too_few_blocks_for_statistics_writes_nothing_beside_itself() -> None:
+    few = msgspec.structs.replace(smooth_reference(), statistics=())
+    profile = profile_of(few, smooth_reference())
+    layout = layout_of(profile)
+    table = stream_table(profile, layout)
+    blocks = Blocks(table, layout, (50, 6))
+    blocks.counts[:] = range(26)
+    scorer = Scorer(profile, table, np.ones(4))
+    scorer.score(np.array([0]), blocks)
+    assert scorer.value.tolist() == [0.0] * 4
+    assert scorer.total[0] == sum(range(13))
