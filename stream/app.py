@@ -19,14 +19,14 @@ from typing import Any, NoReturn, cast
 
 import faust
 import structlog
-from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from faust.app import base as faust_base
 from mode import CrashingSupervisor
 
-from detectors.errors import DriftlineError, ServiceUnreachable
+from detectors.errors import DriftlineError
 from stream.lease import Envelope, Lease, LeaseFlow, no_lease
 from stream.logs import configure_logs
+from stream.reach import reach
 from stream.role import Commit, Flow, KafkaSettings, Partition, Role
 from stream.transport import BatchConsumer, BatchSchema, BatchTransport
 
@@ -38,7 +38,7 @@ REQUEST_SECONDS_MIN = 30.0
 # aiokafka leaves the group when nothing was fetched for this long, and then joins only once
 # something is: under a stopped flow that is never.  Heartbeats and logs tell of a stuck role.
 POLL_INTERVAL_SECONDS_MAX = 1e6
-_PROBE_SECONDS = 0.5
+LEAVE_SECONDS_MAX = 3.0
 # What a broken connection raises in tasks of aiokafka that nobody waits for.
 _OF_THE_NETWORK = (KafkaError, OSError, asyncio.CancelledError)
 
@@ -147,13 +147,13 @@ class Shell:
         await asyncio.wait((running, waiting), return_when=asyncio.FIRST_COMPLETED)
         if running.done() and (error := running.exception()):
             self.fail(error)
-        with self._guard():
+        with self._within(self.settings.stop_timeout_seconds, EXIT_CRASH):
             await self._stop()
         running.cancel()
 
     async def _run(self) -> None:
         """Start the role, join the group, then call `idle` between envelopes for ever."""
-        await self._reach()
+        await reach(self.settings.bootstrap, self.settings.start_timeout_seconds)
         self._app = make_app(self.role, self.settings)
         self._app.owner = self
         await self.role.start(LeaseFlow(self))
@@ -166,26 +166,6 @@ class Shell:
             async with self._gate:
                 if not self.lease.ended:
                     await self.role.idle()
-
-    async def _reach(self) -> None:
-        """Wait for a broker to answer, and close the connection again."""
-        deadline = asyncio.get_running_loop().time() + self.settings.start_timeout_seconds
-        while True:
-            client = AIOKafkaClient(bootstrap_servers=self.settings.bootstrap)
-            try:
-                await client.bootstrap()
-            except (KafkaError, OSError) as error:
-                if asyncio.get_running_loop().time() > deadline:
-                    raise ServiceUnreachable(
-                        f"Kafka does not answer at {self.settings.bootstrap} (asked for "
-                        f"{self.settings.start_timeout_seconds:g} s): start it, for one machine "
-                        f"with 'driftline kafka start', or correct kafka.bootstrap."
-                    ) from error
-            else:
-                return
-            finally:
-                await client.close()
-            await asyncio.sleep(_PROBE_SECONDS)
 
     def _agent(self) -> Any:
         """Make the one agent; a failure in it ends the process before Faust acknowledges."""
@@ -252,7 +232,8 @@ class Shell:
             await self.role.stop()
         await self.consumer.commit_now()
         self._leaving = True
-        await self._app.stop()
+        with self._within(LEAVE_SECONDS_MAX, 0):
+            await self._app.stop()
         log.info("stopped")
 
     def fail(self, error: BaseException) -> NoReturn:
@@ -280,20 +261,22 @@ class Shell:
             self.fail(error)
 
     @contextlib.contextmanager
-    def _guard(self) -> Iterator[None]:
-        """End the process if stopping takes too long: nothing durable is lost by that."""
-        timer = threading.Timer(self.settings.stop_timeout_seconds, self._too_slow)
+    def _within(self, seconds: float, exit_code: int) -> Iterator[None]:
+        """End the process if a step of stopping takes longer: nothing durable is lost by that."""
+        timer = threading.Timer(seconds, self._too_slow, (seconds, exit_code))
         timer.daemon = True
         timer.start()
         yield
         timer.cancel()
 
-    def _too_slow(self) -> None:
-        log.error(
-            "The role did not stop in time and was ended; it goes on from its last commit.",
-            stop_timeout_seconds=self.settings.stop_timeout_seconds,
+    def _too_slow(self, seconds: float, exit_code: int) -> None:
+        what = "leave the group" if self._leaving else "stop"
+        log.warning(
+            f"The role did not {what} in {seconds:g} s and was ended; it goes on from its last "
+            f"commit.",
+            exit_code=exit_code,
         )
-        os._exit(EXIT_CRASH)
+        os._exit(exit_code)
 
 
 def _listed(partitions: Iterable[Partition]) -> list[str]:

@@ -12,7 +12,7 @@ MODEL = "bench"
 FEATURES = tuple(f"f{i}" for i in range(10))
 COUNTRIES = ("DE", "FR", "GB", "US")
 DEVICES = ("android", "ios", "web")
-START = datetime(2026, 1, 1, tzinfo=UTC)
+START = datetime(2024, 1, 1, tzinfo=UTC)
 _CHUNK = 10_000
 
 

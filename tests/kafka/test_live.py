@@ -44,8 +44,8 @@ POISON = (
 @pytest.fixture(scope="module")
 def log() -> list[bytes]:
     """Give the events of a shop whose amounts rise in one country."""
-    shift = Shift(at=BROKEN_AT, sigma=2.0, country="DE")
-    return [as_json(event) for event in events(EVENTS, seed=5, shift=shift)]
+    shifts = (Shift(at=BROKEN_AT, sigma=2.0, country="DE"),)
+    return [as_json(event) for event in events(EVENTS, seed=5, shifts=shifts)]
 
 
 @pytest.fixture(scope="module")

@@ -302,7 +302,7 @@ def test_a_role_that_does_not_stop_is_ended(log: Log) -> None:
     eventually(lambda: hanging.calls("assigned"))
     code, seconds = hanging.terminate()
     assert (code, 1.5 < seconds < 5) == (70, True)
-    assert "did not stop in time" in hanging.last_log["event"]
+    assert "did not stop in 2 s" in hanging.last_log["event"]
 
 
 def test_without_a_broker_a_sentence_and_exit_4() -> None:
