@@ -40,6 +40,7 @@ class ModelState(msgspec.Struct):
     late: dict[int, int]
     final: int
     rate_block: int
+    rate_busy: int
     open: list[tuple[int, OpenAlert]]
     counts: Counts
     arrays: dict[str, NDArray[Any]]
@@ -167,6 +168,7 @@ class ModelJudge:
             late=dict(sorted(self._late.items())),
             final=self._final,
             rate_block=self.rate.block,
+            rate_busy=self.rate.busy,
             open=self.life.snapshot(),
             counts=msgspec.structs.replace(self.counts),
             arrays={name: array.copy() for name, array in arrays.items()},
@@ -181,7 +183,7 @@ class ModelJudge:
         self.blocks.restore(by_part["blocks"])
         self.panel.restore(by_part["panel"])
         self.rate.counts[:] = by_part["rate"]["counts"]
-        self.rate.block = state.rate_block
+        self.rate.block, self.rate.busy = state.rate_block, state.rate_busy
         self.life.restore(state.open)
         self.counts = state.counts
         self._pending = state.pending

@@ -85,7 +85,10 @@ class Monitor:
             return
         lateness_ms = self._semantics.lateness_ms if horizon < FOREVER else 0
         for digest in sorted(self.judges):
-            yield from self.judges[digest].finalise(horizon - lateness_ms)
+            judge = self.judges[digest]
+            end = self._book.end_of(judge.profile)
+            final = horizon - lateness_ms
+            yield from judge.finalise(final if end is None else min(final, end))
 
     def _judge(self, entry: Entry) -> ModelJudge:
         """Give the judge of an entry's model and profile, made at its first partial."""

@@ -222,6 +222,13 @@ class ProfileBook:
         """List the model's profiles with the event times they are in force from, in order."""
         return self._by_model.get(model, ())
 
+    def end_of(self, profile: Profile) -> int | None:
+        """Give the event time at which another profile of the model takes over; None if never."""
+        entries = self._by_model.get(profile.model, [])
+        own = [at for at, (_, entry) in enumerate(entries) if entry.hash == profile.hash]
+        following = entries[own[-1] + 1 :] if own else []
+        return following[0][0] if following else None
+
     def by_hash(self, digest: str) -> Profile | None:
         """Give the profile with this content hash."""
         return self._by_hash.get(digest)

@@ -24,12 +24,14 @@ class RateMeter:
         """Start before the first event."""
         self._buckets = buckets
         self.block = _NONE
+        self.busy = _NONE
         self.counts = np.zeros(slices, np.int64)
 
     def add(self, bucket: int, events: NDArray[np.int64]) -> None:
         """Add one bucket's events by slice, after `advance` to that bucket."""
         if self.block == _NONE:
             self.block = bucket // self._buckets
+        self.busy = self.block
         self.counts += events
 
     def advance(self, bucket: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
@@ -40,7 +42,7 @@ class RateMeter:
         if self.block == _NONE:
             return
         current = bucket // self._buckets
-        for block in range(self.block, min(current, self.block + SILENT_BLOCKS_MAX)):
+        for block in range(self.block, min(current, self.busy + 1 + SILENT_BLOCKS_MAX)):
             yield block, self.counts.copy()
             self.counts[:] = 0
         self.block = max(self.block, current)

@@ -159,10 +159,13 @@ def load_config(path: Path | None, environ: Mapping[str, str] = os.environ) -> C
     for name, value in environ.items():
         section, _, key = name.removeprefix("DRIFTLINE_").lower().partition("_")
         if name.startswith("DRIFTLINE_") and section in Config.__struct_fields__ and key:
-            raw.setdefault(section, {})[key] = _value(value)
+            content = raw.setdefault(section, {})
+            if isinstance(content, dict):
+                content[key] = _value(value)
     _check_known(raw, where)
-    preset = raw.get("time", {}).get("preset", "default")
-    raw["time"] = _PRESETS.get(preset, {}) | raw.get("time", {})
+    preset = raw.get("time", {}).get("preset")
+    if isinstance(preset, str):
+        raw["time"] = _PRESETS.get(preset, {}) | raw["time"]
     _check_policy(raw, where)
     try:
         config = msgspec.convert(raw, Config)
@@ -220,6 +223,8 @@ def _unknown(name: str, known: list[str], where: str) -> str:
 def _explain(error: msgspec.ValidationError, raw: Mapping[str, Any], where: str) -> str:
     """Say which key has which wrong value, from msgspec's message and its path."""
     text = str(error)
+    if isinstance(error.__cause__, ValueError):  # a section's own check has written the sentence
+        return f"{str(error.__cause__).rstrip('.')} (in {where})."
     message, _, path = text.partition(" - at `$.")
     key = path.rstrip("`")
     section, _, name = key.partition(".")

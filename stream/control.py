@@ -20,6 +20,7 @@ from stream.reader import PrivateReader
 
 __all__ = ["Control", "ControlRecord", "config_record", "effective_from", "profile_record"]
 
+CONTROL_AGE_SECONDS = 0.5
 _MARGIN_MS = 60_000
 
 

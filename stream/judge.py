@@ -15,7 +15,7 @@ from detectors.order import Source
 from detectors.panes import UNSET, decode_part
 from stream.checkpoint import Checkpoints
 from stream.config import Config, semantics_of
-from stream.control import Control
+from stream.control import CONTROL_AGE_SECONDS, Control
 from stream.metrics import JudgeSeries
 from stream.names import TopicNames
 from stream.outbox import Outbox
@@ -105,6 +105,7 @@ class JudgeRole:
     async def process(self, tp: Partition, records: Sequence[ConsumerRecord]) -> None:
         """Apply one batch of parts; publish what follows, and wait for its delivery."""
         bench = self._benches[tp]
+        await self._control.refresh(CONTROL_AGE_SECONDS)
         sent = 0
         for record in records:
             if record.offset < bench.next:

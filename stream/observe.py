@@ -14,7 +14,7 @@ from detectors.events import Reject
 from detectors.observe import Batch, Observer, Pane
 from detectors.panes import PART_BYTES_MAX, Clock, Entry, Part
 from stream.config import Config
-from stream.control import Control
+from stream.control import CONTROL_AGE_SECONDS, Control
 from stream.decode.json_events import Decoded, decode
 from stream.metrics import ObserveSeries
 from stream.names import TopicNames
@@ -24,7 +24,6 @@ from stream.warmup import warm_observe
 
 __all__ = ["ObserveRole", "summaries_partition"]
 
-_CONTROL_AGE_SECONDS = 0.5
 _TICK_HEADER = "driftline"
 
 log = structlog.get_logger()
@@ -190,7 +189,7 @@ class ObserveRole:
         if any(not self._control.book.segments(model) for model in models):
             await self._control.sync()
         else:
-            await self._control.refresh(_CONTROL_AGE_SECONDS)
+            await self._control.refresh(CONTROL_AGE_SECONDS)
 
     async def _reject(self, tp: Partition, records: Sequence[ConsumerRecord], batch: Batch) -> None:
         """Publish every bad record's reason; its pane waits for the delivery."""

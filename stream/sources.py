@@ -7,6 +7,10 @@ of every value.  A file ending in .gz is read through gzip.
 
 import csv
 import gzip
+import json
+import math
+import re
+import zlib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +25,7 @@ from stream.config import ColumnsConfig
 __all__ = ["Row", "read_rows", "size_of"]
 
 _ROWS_A_CHUNK = 8_192
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE)
 _TRUE_FALSE = {"true": True, "false": False}
 _MISSING = {"", "null", "none", "nan", "na", "n/a"}
 
@@ -68,12 +73,20 @@ def read_rows(
         )
         rows = _csv_rows(path, stream, (columns, model)) if kind == ".csv" else _json_rows(stream)
         chunk: list[Row] = []
-        for row in rows:
+        for row in _unbroken(path, rows):
             chunk.append(row)
             if len(chunk) == _ROWS_A_CHUNK:
                 yield chunk, stored.tell()
                 chunk = []
         yield chunk, stored.tell()
+
+
+def _unbroken(path: Path, rows: Iterator[Row]) -> Iterator[Row]:
+    """Say in a sentence where a compressed file is broken or cut off."""
+    try:
+        yield from rows
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ConfigError(f"{path} is broken or cut off as a gzip file: {error}.") from error
 
 
 def _json_rows(stream: IO[bytes]) -> Iterator[Row]:
@@ -88,8 +101,7 @@ def _csv_rows(
 ) -> Iterator[Row]:
     """Turn the rows of a table into events."""
     columns, model = mapping
-    text = (line.decode("utf-8-sig" if at == 0 else "utf-8") for at, line in enumerate(stream))
-    reader = csv.reader(text)
+    reader = csv.reader(_text_lines(path, stream))
     header = next(reader, None)
     if header is None:
         raise ConfigError(f"{path} is empty.")
@@ -113,6 +125,17 @@ def _csv_rows(
                 ) from error
 
 
+def _text_lines(path: Path, stream: IO[bytes]) -> Iterator[str]:
+    """Decode a table's lines; a byte order mark at the start is no part of its first column."""
+    for number, line in enumerate(stream, 1):
+        try:
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise ConfigError(
+                f"Line {number} of {path} is not UTF-8 ({error.reason}): convert the file first."
+            ) from error
+
+
 def _positions(path: Path, header: Sequence[str], columns: ColumnsConfig) -> dict[str, int]:
     """Find the mapped columns in the header."""
     single = (columns.time, columns.id, columns.model, columns.version, columns.prediction)
@@ -131,17 +154,17 @@ def _positions(path: Path, header: Sequence[str], columns: ColumnsConfig) -> dic
 
 
 def _cell(text: str) -> Any:
-    """Read a cell: empty is missing, true and false are booleans, else a number or a text."""
+    """Read a cell: empty is missing, true and false are booleans, else a number or a text.
+
+    A number beyond a 64-bit float becomes a literal that the decoder rejects by name.
+    """
     stripped = text.strip()
     lowered = stripped.lower()
     if lowered in _MISSING:
         return None
     if lowered in _TRUE_FALSE:
         return _TRUE_FALSE[lowered]
-    try:
-        return float(stripped)
-    except ValueError:
-        return stripped
+    return float(stripped) if _NUMBER.fullmatch(stripped) else stripped
 
 
 def _time(text: str) -> Any:
@@ -191,7 +214,16 @@ def _event(
     event["weight"] = int(weight) if isinstance(weight, float) and weight.is_integer() else weight
     present = {key: value for key, value in event.items() if value is not None and value != {}}
     recorded = get(columns.record_time, _time)
-    return Row(orjson.dumps(present), None if recorded is None else _milliseconds(recorded))
+    value = orjson.dumps(present)
+    if any(isinstance(v, float) and math.isinf(v) for v in _values(present)):
+        value = json.dumps(present).replace("Infinity", "1e999").encode()
+    return Row(value, None if recorded is None else _milliseconds(recorded))
+
+
+def _values(event: dict[str, Any]) -> Iterator[Any]:
+    """Give every plain value of an event."""
+    for value in event.values():
+        yield from value.values() if isinstance(value, dict) else (value,)
 
 
 def _milliseconds(time: Any) -> int:

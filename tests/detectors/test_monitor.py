@@ -235,9 +235,6 @@ def test_a_shift_of_one_sigma_is_found_soon_where_it_is(country: str | None, see
     assert found[0].direction == "up"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the judge of a replaced profile reports zero rates for ever"
-)
 def test_after_a_change_of_profile_only_the_new_one_reports_the_rate() -> None:
     held = logs.book(logs.profile())
     held.add(seal(msgspec.structs.replace(logs.profile(), block_events=60)), START_MS + 1_800_000)
@@ -246,9 +243,6 @@ def test_after_a_change_of_profile_only_the_new_one_reports_the_rate() -> None:
     assert set(Counter(m.block.start for m in all_rates(found)).values()) == {1}
 
 
-@pytest.mark.xfail(
-    strict=True, reason="one leap of time reports 1,440 silent blocks, many small ones all"
-)
 def test_a_long_silence_has_the_same_rates_in_a_file_and_in_a_topic_with_ticks() -> None:
     days_ms = 20 * 86_400_000
     early = broken()[:100]
