@@ -29,12 +29,6 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     now: float
 
 
-def _kept(stream: Stream) -> int:
-    """Count the reference's events outside the rare bins."""
-    reference = stream.reference
-    return sum(c for b, c in enumerate(reference.counts) if b not in reference.rare)
-
-
 def _category(channel: Channel, stream: Stream, at: int) -> str | None:
     """Name the bin that a share counts; None where no share or a missing value is meant."""
     if at < 0 or stream.missing:
@@ -54,7 +48,7 @@ def _in_units(channel: Channel, stream: Stream, stat: Statistic, lead: Lead) -> 
     if stat.name == "spread":
         return reference.sd, reference.sd * float(exp(shift / 2))
     if stat.bin >= 0:
-        return reference.counts[stat.bin] / _kept(stream), lead.units / n
+        return reference.counts[stat.bin] / reference.n_scored, lead.units / n
     return stat.mean, stat.mean + shift
 
 
@@ -77,7 +71,7 @@ def score_alarm(channel: Channel, stream: Stream, stat: Statistic, lead: Lead) -
 def rare_alarm(channel: Channel, stream: Stream, lead: Lead) -> Alarm:
     """Describe how much more often than ever a stream has seen what it hardly knows."""
     reference = stream.reference
-    hits = sum(reference.counts[b] for b in reference.rare)
+    hits = reference.n - reference.n_scored
     before, now = hits / max(reference.n, 1), lead.units / max(lead.n, 1)
     rate = min(reference.rare_rate, 0.5)
     # Where nearly all values are missing, the rare thing is a value that is there.

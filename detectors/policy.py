@@ -124,7 +124,6 @@ def half_effect(stream: Stream, statistic: Statistic, policy: Policy) -> float:
     if statistic.bin < 0:
         effect = policy.min_effect_sigma * float(np.sqrt(statistic.within))
     else:
-        kept = sum(c for b, c in enumerate(reference.counts) if b not in reference.rare)
-        p = reference.counts[statistic.bin] / max(kept, 1)
+        p = reference.counts[statistic.bin] / max(reference.n_scored, 1)
         effect = policy.min_effect_relative * float(np.sqrt(p / (1 - p)))
     return 0.5 * effect / (float(np.sqrt(noise)) * statistic.sd)

@@ -104,6 +104,11 @@ class Reference(msgspec.Struct, frozen=True):
         """Count the reference's events of this stream."""
         return sum(self.counts)
 
+    @property
+    def n_scored(self) -> int:
+        """Count those outside the rare bins: what shares are shares of."""
+        return self.n - sum(self.counts[b] for b in self.rare)
+
 
 class Stream(msgspec.Struct, frozen=True):
     """Name one watched stream: slice (index), channel (index), and whether it is `missing`."""

@@ -182,9 +182,9 @@ def _statistics(profile: Profile, scale: NDArray[np.float64]) -> _Statistics:
     sizes = [len(s.reference.statistics) for s in profile.streams]
     shares = []
     for stream, stat in flat:
-        counts = np.array(stream.reference.counts)
-        kept = int(counts[_kept(stream.reference) == 1].sum())
-        shares.append(counts[stat.bin] / kept if stat.bin != _SHARE else 0.5)
+        reference = stream.reference
+        share = reference.counts[stat.bin] / reference.n_scored if stat.bin != _SHARE else 0.5
+        shares.append(share)
     return _Statistics(
         first=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
         # A stream of few blocks has scores but no statistics: nothing may be written for it.
