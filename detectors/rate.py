@@ -42,7 +42,7 @@ class RateMeter:
         if self.block == _NONE:
             return
         current = bucket // self._buckets
-        for block in range(self.block, min(current, self.busy + 1 + SILENT_BLOCKS_MAX)):
+        for block in range(self.block, min(current, self.busy + SILENT_BLOCKS_MAX)):
             yield block, self.counts.copy()
             self.counts[:] = 0
         self.block = max(self.block, current)
