@@ -30,7 +30,17 @@ from stream.reach import reach
 from stream.role import Commit, Flow, KafkaSettings, Partition, Role
 from stream.transport import BatchConsumer, BatchSchema, BatchTransport
 
-__all__ = ["Commit", "Flow", "KafkaSettings", "Partition", "Role", "run_role"]
+__all__ = [
+    "Commit",
+    "Flow",
+    "KafkaSettings",
+    "Partition",
+    "Role",
+    "RoleApp",
+    "Shell",
+    "make_app",
+    "run_role",
+]
 
 EXIT_CRASH = 70
 HEARTBEAT_SECONDS_MAX = 1.0
@@ -50,8 +60,7 @@ def run_role(role: Role, settings: KafkaSettings) -> int:
 
     A failure while records are being processed does not return: it ends the process.
     """
-    configure_logs()
-    structlog.contextvars.bind_contextvars(role=role.name)
+    configure_logs(role=role.name)
     shell = Shell(role, settings)
     try:
         asyncio.run(shell.run())
@@ -127,6 +136,7 @@ class Shell:
         self._app: RoleApp
         self._gate = asyncio.Lock()
         self._failing = threading.Lock()
+        self._started = False
         self._done = False
         self._leaving = False
 
@@ -157,6 +167,7 @@ class Shell:
         self._app = make_app(self.role, self.settings)
         self._app.owner = self
         await self.role.start(LeaseFlow(self))
+        self._started = True
         topic = self._app.topic(*self.role.topics, schema=BatchSchema())
         self._app.agent(topic, name=self.role.name)(self._agent())
         self._app.on_rebalance_complete.connect(self._rebalanced, weak=False)
@@ -165,21 +176,27 @@ class Shell:
             await asyncio.sleep(self.settings.idle_seconds)
             async with self._gate:
                 if not self.lease.ended:
-                    await self.role.idle()
+                    await self._idle()
+
+    async def _idle(self) -> None:
+        try:
+            await self.role.idle()
+        except Exception as error:  # noqa: BLE001  before anything else runs, or is committed
+            self.fail(error)
 
     def _agent(self) -> Any:
         """Make the one agent; a failure in it ends the process before Faust acknowledges."""
 
         async def consume(stream: AsyncIterable[Envelope]) -> None:
-            async for envelope in stream:
-                try:
+            try:
+                async for envelope in stream:
                     await self._process(envelope)
-                except asyncio.CancelledError:
-                    if self._leaving:
-                        raise
-                    self.fail(RuntimeError("Faust cancelled the agent while it was needed."))
-                except BaseException as error:  # noqa: BLE001  Faust would acknowledge and go on
+            except BaseException as error:
+                if not self._leaving:  # Faust would acknowledge, and go on
                     self.fail(error)
+                raise
+            if not self._leaving:
+                self.fail(RuntimeError("Faust ended the stream of envelopes."))
 
         return consume
 
@@ -223,8 +240,9 @@ class Shell:
 
     async def _stop(self) -> None:
         """Stop reading, let the role finish, commit, and leave the group."""
-        if not hasattr(self, "_app"):
-            return
+        if not self._started:
+            log.info("stopped before it had started")
+            os._exit(0)  # a compilation in another thread cannot be cancelled
         self.consumer.stop_flow()
         self._app.flow_control.suspend()
         async with self._gate:
@@ -271,11 +289,8 @@ class Shell:
 
     def _too_slow(self, seconds: float, exit_code: int) -> None:
         what = "leave the group" if self._leaving else "stop"
-        log.warning(
-            f"The role did not {what} in {seconds:g} s and was ended; it goes on from its last "
-            f"commit.",
-            exit_code=exit_code,
-        )
+        message = f"The role did not {what} in {seconds:g} s and was ended; nothing is lost."
+        log.warning(message, exit_code=exit_code)
         os._exit(exit_code)
 
 

@@ -110,7 +110,7 @@ def _open(sealed: bytes, where: str) -> Manifest:
         raise SnapshotCorrupt(f"The manifest {where} does not fit its checksum.")
     try:
         manifest = msgspec.json.decode(content, type=Manifest)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise SnapshotCorrupt(f"The manifest {where} cannot be read: {error}.") from error
     if manifest.v > VERSION:
         raise SnapshotTooNew(

@@ -136,7 +136,7 @@ class Control:
             return
         try:
             record = msgspec.json.decode(value, type=ControlRecord)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise ConfigError(f"A record of {self._topic} is not driftline's: {error}.") from error
         if record.kind == "profile":
             profile = load(bytes(record.body), f"the profile of {record.model} in {self._topic}")

@@ -44,9 +44,18 @@ def _repeats(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.ty
     return event
 
 
-def configure_logs(level: str = "info") -> None:
-    """Send structlog, and warnings of Faust, mode, aiokafka and kafka-python, to stderr."""
+def configure_logs(level: str = "info", **fields: str) -> None:
+    """Send structlog, and warnings of Faust, mode, aiokafka and kafka-python, to stderr.
+
+    `fields` are in every line, whichever thread it comes from.
+    """
+
+    def add(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        event.update(fields)
+        return event
+
     shared: list[structlog.typing.Processor] = [
+        add,
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -1,15 +1,14 @@
 """Batches through Faust: one envelope per partition and fetch, offsets and seeks of our own.
 
 The only module that subclasses Faust's internals (faust-streaming 0.15.3, aiokafka 0.14;
-tests/stream/test_transport_contract.py fails when they change).  Faust hands single records
-through four asyncio tasks each, and its acknowledgements, its gap list and its seek to the
-commit lose records; so its conductor and stream carry *envelopes* here, and a `Lease` says
-what may be delivered and committed:
+tests/stream/test_transport_contract.py fails when they change).  Faust takes 150 us a record,
+and its acknowledgements, gap list and seek to the commit lose some; so its stream carries
+*envelopes* here, and a `Lease` says what may be delivered and committed:
 
     rebalance -> survey (commits, log's ends) -> role.assigned -> seek -> flow -> revoked
 
-Records reach the role only if they were drained from aiokafka after the seek of the lease that
-is still held.  A commit goes out only in the generation in which that lease was granted.
+Only records drained from aiokafka after the seek of the lease that is still held reach the
+role.  A commit goes out only in the generation in which that lease was granted.
 """
 
 # ruff: noqa: SLF001  the private parts of Faust and aiokafka are what this module is about
@@ -19,7 +18,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, cast
 
-import aiokafka.errors as kafka_errors
+from aiokafka import errors
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.serializers.schemas import Schema
 from faust.transport.drivers import aiokafka as driver
@@ -34,12 +33,9 @@ __all__ = ["BatchConsumer", "BatchConsumerThread", "BatchSchema", "BatchTranspor
 
 _Fetched = tuple[Lease | None, Mapping[Partition, list[Any]], Mapping[Partition, int]]
 _ALL_HELD_SECONDS = 0.05
-_REBALANCED = (
-    kafka_errors.UnknownMemberIdError,
-    kafka_errors.IllegalGenerationError,
-    kafka_errors.RebalanceInProgressError,
-)
-_NO_POSITION = (kafka_errors.OffsetOutOfRangeError, kafka_errors.NoOffsetForPartitionError)
+# Kafka's codes for: illegal generation, unknown member, rebalance in progress.
+_REBALANCED = (22, 25, 27)
+_NO_POSITION = (errors.OffsetOutOfRangeError, errors.NoOffsetForPartitionError)
 
 
 class BatchSchema(Schema):
@@ -78,16 +74,14 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     @Service.task
     async def _watch(self) -> None:
         """Notice what aiokafka's background tasks died of: Faust fetches around its checks."""
-        while not self.should_stop:
+        consumer = self._ensure_consumer()
+        while not self.should_stop and not consumer._closed:
             await self.sleep(1.0)
-            consumer = self._ensure_consumer()
-            if consumer._closed:
-                return
             try:
                 consumer._coordinator.check_errors()
                 if consumer._fetcher.error_future.done():
                     consumer._fetcher.error_future.result()
-            except kafka_errors.KafkaError as error:
+            except errors.KafkaError as error:
                 if not error.retriable:
                     self.consumer.owner.fail(error)
 
@@ -96,8 +90,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
         Faust's seek_to_committed drops the metadata.  Give None if a rebalance came between.
         """
-        consumer = self._ensure_consumer()
-        coordinator = consumer._coordinator
+        consumer, coordinator = self._ensure_consumer(), self._ensure_consumer()._coordinator
         assignment = consumer._subscription.subscription.assignment
         tps = list(assignment.tps)
         while coordinator.generation == generation and assignment.active:
@@ -105,8 +98,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 known = await coordinator.fetch_committed_offsets(tps)
                 first = await consumer.beginning_offsets(tps)
                 end = await consumer.end_offsets(tps)
-            except kafka_errors.KafkaError as error:
-                if not error.retriable and not isinstance(error, kafka_errors.KafkaTimeoutError):
+            except errors.KafkaError as error:
+                if not error.retriable and not isinstance(error, errors.KafkaTimeoutError):
                     raise
                 continue
             commits = {Partition(*tp): Commit(*known[tp]) if tp in known else None for tp in tps}
@@ -159,8 +152,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         offsets = {TopicPartition(*tp): OffsetAndMetadata(*due[tp]) for tp in due}
         try:
             await coordinator._do_commit_offsets(lease.assignment, offsets)
-        except kafka_errors.KafkaError as error:
-            if not error.retriable and not isinstance(error, _REBALANCED):
+        except errors.KafkaError as error:
+            if not error.retriable and getattr(error, "errno", 0) not in _REBALANCED:
                 raise
             return False
         return True
@@ -212,7 +205,7 @@ class BatchConsumer(driver.Consumer):
         thread = self._thread
         try:
             fetched: _Fetched = await thread.call_thread(thread.fetch, wanted, timeout)
-        except kafka_errors.OffsetOutOfRangeError as error:
+        except errors.OffsetOutOfRangeError as error:
             tp, offset = next(iter(error.args[0].items()))
             first, end = await self.earliest_offsets(tp), await self.highwaters(tp)
             message = out_of_range(Partition(*tp), offset, first[tp], end[tp])
@@ -252,9 +245,16 @@ class BatchConsumer(driver.Consumer):
             await self.owner.hand_over()
             await self.commit_now()
             self.lease = no_lease()
+            await super().on_partitions_revoked(revoked)
         except Exception as error:  # noqa: BLE001  aiokafka would only log it
             self.owner.fail(error)
-        await super().on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Let nothing that goes wrong in Faust here end in aiokafka's log."""
+        try:
+            await super().on_partitions_assigned(assigned, generation_id)
+        except Exception as error:  # noqa: BLE001  the same
+            self.owner.fail(error)
 
     async def commit_now(self) -> None:
         """Commit what is durable by now; Faust's commit skips if another is under way."""

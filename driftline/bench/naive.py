@@ -1,16 +1,15 @@
 """What people write today: Faust, one event at a time, with river's detectors in the loop.
 
 A program of its own, which the throughput bench starts: it reads a topic's events from the
-first, measures itself, prints one line of JSON, and leaves the group.
+first, measures itself, writes its result to a file, and leaves the group.
 """
 
 import argparse
-import asyncio
 import signal
-import sys
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterable
+from pathlib import Path
 
 import faust
 import orjson
@@ -49,6 +48,7 @@ def main() -> None:
     parser.add_argument("--partitions", type=int, required=True)
     parser.add_argument("--events", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--result", type=Path, required=True)
     options = parser.parse_args()
     end_with_supervisor()
     app = faust.App(
@@ -62,20 +62,19 @@ def main() -> None:
     detectors = Detectors()
 
     async def process(stream: AsyncIterable[bytes]) -> None:
-        events, started = 0, 0.0
+        events, started, done = 0, 0.0, False
         async for value in stream:
-            if not value:  # a tick of driftline's
+            if not value or done:  # a tick of driftline's, or on the way out
                 continue
             started = started or time.perf_counter()
             detectors.take(value)
             events += 1
             seconds = time.perf_counter() - started
             if events == options.events or seconds > options.seconds:
-                measured = {"events": events, "seconds": seconds, "updates": detectors.updates}
-                sys.stdout.write(f"{orjson.dumps(measured).decode()}\n")
-                sys.stdout.flush()
+                done = True
+                measured = {"events": events, "seconds": seconds}
+                options.result.write_bytes(orjson.dumps(measured, option=orjson.OPT_APPEND_NEWLINE))
                 signal.raise_signal(signal.SIGTERM)
-                await asyncio.Event().wait()
 
     app.agent(app.topic(options.topic), name="naive")(process)
     faust.Worker(app, loglevel="error").execute_from_commandline()

@@ -151,8 +151,8 @@ def _not_late(effect: Alert | Metric) -> Alert | Metric:
 
 def test_events_within_lateness_are_not_late() -> None:
     log = broken()[:400]
-    behind = [Record(e.time_ms + LATENESS_MS - PANE_MS, e) for e in log[::10]]
-    spread = logs.topic([e for i, e in enumerate(log) if i % 10], 1, quiet_ms=60_000)
+    behind = [Record(e.time_ms + LATENESS_MS - PANE_MS, e) for e in log[::7]]
+    spread = logs.topic([e for i, e in enumerate(log) if i % 7], 1, quiet_ms=60_000)
     records = sorted([*spread[0], *behind], key=lambda r: r.record_ms)
     subject = monitor()
     logs.effects(subject, logs.parts_of_topic([records], book())[0])

@@ -95,6 +95,16 @@ def test_two_models_give_the_same_cells_as_each_alone() -> None:
     assert sum(e.events for pane in cells for e in pane) == 30
 
 
+def test_the_cells_of_a_pane_are_in_the_order_of_their_profiles() -> None:
+    names = ("shop", "toys", "cars", "food")
+    book = logs.book(*(seal(msgspec.structs.replace(logs.profile(), model=name)) for name in names))
+    records = [Record(START_MS, e) for name in names for e in logs.renamed(logs.events(3), name)]
+    (_, pane) = logs.panes([*records, Record(START_MS, tick=True)], observer(book))
+    hashes = [e.profile for e in pane.entries]
+    assert len(set(hashes)) == len(names)
+    assert hashes == sorted(hashes)
+
+
 def test_the_profile_in_force_is_chosen_by_the_events_own_time() -> None:
     old, new = logs.profile(), renewed()
     border = START_MS + 30_000

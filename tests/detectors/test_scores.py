@@ -153,6 +153,11 @@ def test_a_score_is_the_distance_from_the_reference_in_its_block_sd() -> None:
     np.testing.assert_allclose(tuned.scores, np.clip(expected, -5, 5), rtol=1e-12)
 
 
+def test_one_event_far_out_among_many_alike_has_a_bounded_skew_and_tail() -> None:
+    scorer = scored(smooth_reference(), [0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9_988, 0])
+    assert scorer.value[2:].tolist() == [-9.0, 30.0]
+
+
 def test_a_share_is_scored_against_its_part_of_the_values_that_are_not_rare() -> None:
     reference = share_reference((600, 300, 90, 10), (0, 1, 2), rare=(3,))
     scorer = scored(reference, [60, 30, 30, 40])

@@ -134,6 +134,7 @@ def test_a_preset_sets_what_the_file_does_not(load: Load) -> None:
     config = load("[time]\npreset = 'realtime'\nlateness_seconds = 3")
     assert (config.time.pane_seconds, config.time.bucket_seconds) == (1, 1)
     assert (config.time.lateness_seconds, config.time.tick_seconds) == (3, 1)
+    assert load("[time]\npreset = 'realtime'").time.lateness_seconds == 1
     assert load("[time]\npreset = 'batchy'").time.bucket_seconds == 300
 
 

@@ -43,6 +43,7 @@ OVERRIDDEN: list[tuple[type, type, str, str]] = [
     (BatchConsumer, driver.Consumer, "stop_flow", ""),
     (BatchConsumer, driver.Consumer, "resume_flow", ""),
     (BatchConsumer, driver.Consumer, "on_partitions_revoked", "revoked"),
+    (BatchConsumer, driver.Consumer, "on_partitions_assigned", "assigned generation_id"),
     (BatchConsumer, driver.Consumer, "on_buffer_full", "tp"),
     (BatchConsumer, driver.Consumer, "_add_gap", "tp offset_from offset_to"),
     (BatchConsumer, driver.Consumer, "_filter_committable_offsets", "tps"),

@@ -152,6 +152,9 @@ def test_an_alarm_restarts_one_stream_and_leaves_the_others() -> None:
     subject.reset(0, 10)
     assert (subject.evidence[0], subject.evidence[1]) == (0.0, other)
     feed(subject, np.array([3.0, 0.0]), 11)
+    fresh = bank()
+    feed(fresh, np.array([3.0]), 11)
+    assert subject.evidence[0] == fresh.evidence[0]
     assert subject.lead_of(0).onset == 10
 
 

@@ -196,6 +196,17 @@ def test_a_bin_behind_the_last_one_is_refused_even_if_the_sum_wraps_around(gap: 
     assert ours(head + leb128(gap) + bytes([1])) is None
 
 
+@pytest.mark.parametrize(
+    ("field", "limit"), [(1, 1 << 40), (2, 1 << 40), (3, 1 << 57), (4, (1 << 63) - 1), (7, 1 << 40)]
+)
+def test_a_number_is_taken_up_to_its_limit_and_refused_above(field: int, limit: int) -> None:
+    integers = [0, 0, 0, 0, 0, 1, 0, 1]
+    integers[field] = limit
+    assert ours(b"".join(map(leb128, integers))) is not None
+    integers[field] = limit + 1
+    assert ours(b"".join(map(leb128, integers))) is None
+
+
 def test_an_integer_of_more_than_64_bits_is_refused() -> None:
     assert (
         ours(bytes([0, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 2, 0, 0, 0, 0]))

@@ -1,0 +1,117 @@
+"""The bench's log on a real broker: filled once, read by every worker, removed at the end."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from kafka import TopicPartition
+from kafka.admin import KafkaAdminClient, OffsetSpec
+from kafka.errors import KafkaError
+
+from detectors.errors import ServiceUnreachable
+from detectors.panes import decode_part
+from stream.emitting import BatchProducer
+from stream.names import TopicNames
+from stream.outbox import Outbox
+from stream.reader import PrivateReader
+
+__all__ = ["Counted", "EventLog", "event_log"]
+
+_DELETE_TIMEOUT_MS = 20_000
+
+
+class Counted(NamedTuple):
+    """Hold what the summaries say was observed: records, events, and events in their cells."""
+
+    read: int
+    accepted: int
+    summarised: int
+
+
+class EventLog:
+    """Fill, watch and empty the topics of one prefix; `event_log` makes and removes it."""
+
+    def __init__(self, bootstrap: str, names: TopicNames, partitions: tuple[int, int]) -> None:
+        """Work on a prefix whose events and summaries have so many partitions."""
+        self.names = names
+        self._bootstrap = bootstrap
+        self._partitions = partitions
+        self._admin = KafkaAdminClient(bootstrap_servers=bootstrap.split(","))
+
+    def fill(self, chunks: Iterable[list[bytes]], on_events: Callable[[int], None]) -> None:
+        """Write events round the partitions, and a tick behind the last of each.
+
+        A pane ends with a tick, so nothing is left open that only time would close.
+        """
+        asyncio.run(self._fill(chunks, on_events))
+
+    async def _fill(self, chunks: Iterable[list[bytes]], on_events: Callable[[int], None]) -> None:
+        partitions = self._partitions[0]
+        async with BatchProducer(self._bootstrap, self.names.events, partitions) as producer:
+            for chunk in chunks:
+                await producer.send(chunk)
+                on_events(len(chunk))
+        outbox = Outbox(self._bootstrap)
+        await outbox.start()
+        try:
+            for partition in range(partitions):
+                await outbox.tick(self.names.events, partition)
+        finally:
+            await outbox.stop()
+
+    def committed(self, group: str, topic: str) -> bool:
+        """Tell whether a group has committed everything that a topic holds."""
+        ends = self._ends(topic)
+        commits = self._admin.list_group_offsets(group).get(group, {})
+        return all(tp in commits and commits[tp].offset == ends[tp] for tp in ends)
+
+    def _ends(self, topic: str) -> dict[TopicPartition, int]:
+        count = self._partitions[topic == self.names.summaries]
+        asked = {TopicPartition(topic, p): OffsetSpec.LATEST for p in range(count)}
+        return {tp: end.offset for tp, end in self._admin.list_partition_offsets(asked).items()}
+
+    def counted(self) -> Counted:
+        """Add up the panes and the cells in the summaries."""
+        return asyncio.run(self._counted())
+
+    async def _counted(self) -> Counted:
+        read = accepted = summarised = 0
+        for partition in range(self._partitions[1]):
+            async with PrivateReader(self._bootstrap, self.names.summaries, partition) as reader:
+                for _, value in await reader.drain():
+                    part = decode_part(value)
+                    summarised += sum(entry.events for entry in part.entries)
+                    # Every summaries partition has each pane's header, and each of its parts.
+                    if partition == 0 and part.header.part == 0:
+                        read += part.header.read
+                        accepted += part.header.accepted
+        return Counted(read, accepted, summarised)
+
+    def clear(self, *, keep_events: bool) -> None:
+        """Delete the prefix's groups and its topics."""
+        prefix = f"{self.names.prefix}."
+        kept = {self.names.events} if keep_events else set()
+        groups = [g["group_id"] for g in self._admin.list_groups()]
+        self._admin.delete_groups([group for group in groups if group.startswith(prefix)])
+        topics = [t for t in self._admin.list_topics() if t.startswith(prefix) and t not in kept]
+        if topics:
+            self._admin.delete_topics(topics, timeout_ms=_DELETE_TIMEOUT_MS, raise_errors=False)
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._admin.close()
+
+
+@contextlib.contextmanager
+def event_log(bootstrap: str, names: TopicNames, partitions: tuple[int, int]) -> Iterator[EventLog]:
+    """Have a prefix's log for the length of a `with` block; ServiceUnreachable without Kafka."""
+    try:
+        log = EventLog(bootstrap, names, partitions)
+        try:
+            yield log
+        finally:
+            log.clear(keep_events=False)
+            log.close()
+    except KafkaError as error:
+        raise ServiceUnreachable(f"Kafka at {bootstrap} failed the bench: {error!r}.") from error

@@ -1,0 +1,128 @@
+"""Processes under measurement: pinned to one core, logged to a file, ended by their own id."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from detectors.errors import DriftlineError
+from stream.supervisor import SUPERVISED
+
+__all__ = ["Bench", "Process", "core_to_pin", "running"]
+
+_STOP_SECONDS = 15.0
+_POLL_SECONDS = 0.05
+_LOG_BYTES_SHOWN = 1_500
+# The affinity outlives exec, so every thread of the program has it from its birth.
+_PIN = """
+import os, sys
+os.sched_setaffinity(0, {int(sys.argv[1])})
+os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
+"""
+
+
+class Bench(NamedTuple):
+    """Say where measured processes run: a core (None: unpinned), a directory, an environment."""
+
+    core: int | None
+    directory: Path
+    environ: Mapping[str, str]
+
+
+class _Line(msgspec.Struct):
+    """One line of a role's log."""
+
+    event: str = ""
+    timestamp: str = ""
+
+
+def core_to_pin() -> int | None:
+    """Choose the core on which workers are measured; None where the system cannot pin."""
+    return max(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else None
+
+
+class Process:
+    """A running program; `running` starts and ends it."""
+
+    def __init__(self, bench: Bench, name: str, arguments: Sequence[str]) -> None:
+        """Start `python -m arguments`; what it prints goes to a file of the directory."""
+        self.name = name
+        self._log = bench.directory / f"{name}.log"
+        pin = [] if bench.core is None else ["-c", _PIN, str(bench.core)]
+        with self._log.open("wb") as log:
+            self._popen = subprocess.Popen(
+                [sys.executable, *pin, "-m", *arguments],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                cwd=bench.directory,
+                # With its standard input it loses its reason to live, should this process die.
+                env={**os.environ, **bench.environ, SUPERVISED: "1"},
+            )
+
+    def logged(self, event: str, within_seconds: float) -> float:
+        """Wait until it logs an event; give when it did, in seconds since the epoch.
+
+        Raises
+        ------
+        DriftlineError
+            If it ended, or did not log that in time.
+        """
+        deadline = time.monotonic() + within_seconds
+        while True:
+            for line in self._log.read_bytes().splitlines():
+                with contextlib.suppress(msgspec.MsgspecError, ValueError):
+                    found = msgspec.json.decode(line, type=_Line)
+                    if found.event == event:
+                        return datetime.fromisoformat(found.timestamp).timestamp()
+            self.check_alive()
+            if time.monotonic() > deadline:
+                raise self._error(f"was not ready within {within_seconds:g} s")
+            time.sleep(_POLL_SECONDS)
+
+    def check_alive(self) -> None:
+        """Raise DriftlineError if the process has ended."""
+        if self._popen.poll() is not None:
+            raise self._error(f"ended with code {self._popen.returncode}")
+
+    def result(self, path: Path, within_seconds: float) -> bytes:
+        """Wait for the line that it writes to a file; DriftlineError if none comes."""
+        deadline = time.monotonic() + within_seconds
+        while not (path.exists() and path.read_bytes().endswith(b"\n")):
+            self.check_alive()
+            if time.monotonic() > deadline:
+                raise self._error(f"gave no result within {within_seconds:g} s")
+            time.sleep(_POLL_SECONDS)
+        return path.read_bytes()
+
+    def stop(self) -> None:
+        """Ask it to end, wait, insist."""
+        self._popen.terminate()
+        try:
+            self._popen.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+            self._popen.wait()
+        if self._popen.stdin is not None:
+            self._popen.stdin.close()
+
+    def _error(self, what: str) -> DriftlineError:
+        tail = self._log.read_bytes()[-_LOG_BYTES_SHOWN:].decode(errors="replace").strip()
+        return DriftlineError(f"The {self.name} process {what}. Its log ends with:\n{tail}")
+
+
+@contextlib.contextmanager
+def running(bench: Bench, name: str, arguments: Sequence[str]) -> Iterator[Process]:
+    """Run a program for the length of a `with` block."""
+    process = Process(bench, name, arguments)
+    try:
+        yield process
+    finally:
+        process.stop()
