@@ -19,6 +19,7 @@ __all__ = ["Columns", "Extractor", "error_of", "raw_values", "slice_values"]
 
 _NUMBERS = {float, int, bool, type(None)}
 _STRINGS = {str, type(None)}
+_OBJECTS = {"feature": "features", "attribution": "attributions", "metric": "metrics"}
 _NO_SLICE = -1
 _MISSING_CODE = -1
 
@@ -71,12 +72,8 @@ def error_of(event: Event) -> float | str | None:
 def raw_values(events: Sequence[Event], channel: str) -> list[Any]:
     """Take one channel's raw values out of the events; None where there is none."""
     kind, _, name = channel.partition(":")
-    if kind == "feature":
-        return [e.features.get(name) for e in events]
-    if kind == "attribution":
-        return [e.attributions.get(name) for e in events]
-    if kind == "metric":
-        return [e.metrics.get(name) for e in events]
+    if kind in _OBJECTS:
+        return [found.get(name) for found in _objects(events, kind)]
     if kind == "prediction":
         return [e.score if e.score is not None else e.predicted_class for e in events]
     if kind == "error":
@@ -84,6 +81,12 @@ def raw_values(events: Sequence[Event], channel: str) -> list[Any]:
     if kind == "latency":
         return [e.latency_seconds for e in events]
     raise ValueError(f"There is no channel named {channel!r}.")
+
+
+def _objects(events: Sequence[Event], kind: str) -> list[dict[str, Any]]:
+    """Take the object that holds one kind of channel out of each event."""
+    field = _OBJECTS[kind]
+    return [getattr(e, field) for e in events]
 
 
 def slice_values(events: Sequence[Event], key: str) -> list[str | None]:
@@ -114,13 +117,32 @@ def _coder(channel: Channel) -> Callable[[list[Any]], NDArray[np.int32]]:
     return code
 
 
+def _sources(
+    channels: Sequence[str],
+) -> tuple[dict[str, tuple[list[int], list[str]]], list[tuple[int, str]]]:
+    """Sort channels by where their values are: columns and names in an object, or one value."""
+    tables: dict[str, tuple[list[int], list[str]]] = {}
+    singles = []
+    for at, channel in enumerate(channels):
+        kind, _, name = channel.partition(":")
+        if kind in _OBJECTS:
+            columns, names = tables.setdefault(kind, ([], []))
+            columns.append(at)
+            names.append(name)
+        else:
+            singles.append((at, channel))
+    return tables, singles
+
+
 class Extractor:
     """Turn decoded events into the columns that one profile names."""
 
     def __init__(self, profile: Profile) -> None:
         """Prepare the profile's lookups."""
         self.profile = profile
-        self._numeric = [c for c in profile.channels if c.kind == "numeric"]
+        numeric = [c.name for c in profile.channels if c.kind == "numeric"]
+        self._numeric = len(numeric)
+        self._tables, self._singles = _sources(numeric)
         categorical = [c for c in profile.channels if c.kind == "categorical"]
         self._categorical = [(c.name, _coder(c)) for c in categorical]
         groups: dict[tuple[str, ...], dict[tuple[str | None, ...], int]] = {}
@@ -132,20 +154,23 @@ class Extractor:
     def columns(self, events: Sequence[Event]) -> Columns:
         """Extract the columns of n events of this model."""
         n = len(events)
-        values = np.empty((n, len(self._numeric)), np.float64)
+        values = np.empty((n, self._numeric), np.float64)
         codes = np.empty((n, len(self._categorical)), np.int32)
-        for at, channel in enumerate(self._numeric):
-            values[:, at] = _numbers(raw_values(events, channel.name))
+        for kind, (columns, names) in self._tables.items():
+            table = [v for found in _objects(events, kind) for v in map(found.get, names)]
+            values[:, columns] = _numbers(table).reshape(n, len(names))
+        for at, name in self._singles:
+            values[:, at] = _numbers(raw_values(events, name))
         for at, (name, code) in enumerate(self._categorical):
             codes[:, at] = code(raw_values(events, name))
-        times = np.fromiter((e.time_ms for e in events), np.int64, n)
+        times = np.array([e.time_ms for e in events], np.int64)
         return Columns(
             profile=self.profile,
             buckets=times // self.profile.bucket_ms,
             values=values,
             codes=codes,
             slices=self._slices(events),
-            weights=np.fromiter((e.weight for e in events), np.int64, n),
+            weights=np.array([e.weight for e in events], np.int64),
         )
 
     def _slices(self, events: Sequence[Event]) -> NDArray[np.int32]:

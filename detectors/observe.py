@@ -89,7 +89,7 @@ class Observer:
     def feed(self, batch: Batch) -> list[Pane]:
         """Take the next records, in order; give the panes that ended in them."""
         times = np.full(len(batch.offsets), UNSET, np.int64)
-        times[batch.event_rows] = np.fromiter((e.time_ms for e in batch.events), np.int64)
+        times[batch.event_rows] = np.array([e.time_ms for e in batch.events], np.int64)
         cuts = self._cuts(batch, times)
         panes = []
         for (first, last), end in zip(_runs(cuts, len(times)), [*cuts, None], strict=True):
@@ -142,7 +142,7 @@ class Observer:
         segments = self._book.segments(model)
         if not segments:
             return [(None, events)]
-        if len(segments) == 1 and segments[0][0] <= min(e.time_ms for e in events):
+        if len(segments) == 1 and segments[0][0] <= min([e.time_ms for e in events]):
             return [(segments[0][1], events)]
         split: dict[str, tuple[Profile | None, list[Event]]] = {}
         for event in events:
