@@ -4,6 +4,7 @@ What the profile names becomes a column; whatever else an event carries is not l
 """
 
 import math
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +18,6 @@ from detectors.profile import Channel, Profile
 
 __all__ = ["Columns", "Extractor", "error_of", "raw_values", "slice_values"]
 
-_NUMBERS = {float, int, bool, type(None)}
 _STRINGS = {str, type(None)}
 _OBJECTS = {"feature": "features", "attribution": "attributions", "metric": "metrics"}
 _NO_SLICE = -1
@@ -98,9 +98,11 @@ def slice_values(events: Sequence[Event], key: str) -> list[str | None]:
 
 def _numbers(values: list[Any]) -> NDArray[np.float64]:
     """Make floats of raw values; a text where a number is expected counts as missing."""
-    if not set(map(type, values)) <= _NUMBERS:
-        values = [None if isinstance(v, str) else v for v in values]
-    return np.array(values, np.float64)
+    try:
+        # A third of np.array's time, and it refuses texts, of which np.array would make numbers.
+        return np.frombuffer(struct.pack(f"{len(values)}d", *values), np.float64)
+    except struct.error:
+        return np.array([None if isinstance(v, str) else v for v in values], np.float64)
 
 
 def _coder(channel: Channel) -> Callable[[list[Any]], NDArray[np.int32]]:

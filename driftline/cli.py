@@ -6,6 +6,7 @@ import sys
 import structlog
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from detectors.errors import DriftlineError
 from driftline import (
@@ -52,7 +53,7 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         outcome = app(arguments, standalone_mode=False)
     except DriftlineError as error:
-        console.print(f"[red]driftline:[/red] {error}", markup=True)
+        console.print(f"[red]driftline:[/red] {escape(str(error))}")
         return error.exit_code
     except _UsageError as error:
         error.show()  # type: ignore[attr-defined]

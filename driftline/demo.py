@@ -1,20 +1,16 @@
 """The demo's story: set the stage, run live, break something, wait for the alert."""
 
 import asyncio
-import json
 import secrets
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import orjson
 from rich.console import Console
+from rich.markup import escape
 
 from detectors.alert import instant
 from detectors.errors import ServiceUnreachable
@@ -22,6 +18,7 @@ from detectors.fit import fit
 from detectors.profile import Profile, render
 from driftline.alerts_command import show_alert
 from driftline.demo_log import BROKEN_CHANNEL, BROKEN_SLICE, MODEL, EventLog
+from driftline.demo_worker import DemoWorker
 from stream import localkafka
 from stream.config import Config, load_config
 from stream.decode.json_events import decode
@@ -34,15 +31,17 @@ from stream.tailing import follow_alerts
 __all__ = ["Demo"]
 
 _RATE = 150.0
-_REFERENCE_MS = 40 * 60_000
+_REFERENCE_MS = 12 * 60_000
 _HISTORY_MS = 3 * 60_000
 _BREAK_AFTER_MS = 20_000
-_ONCE_SECONDS = 100.0
+_BREAK_AFTER_ONCE_MS = 10_000
+# From when Kafka runs; what is left of 150 s is for Kafka's start and for clearing up.
+_ONCE_SECONDS = 125.0
+_READY_SECONDS = 75.0
+_ASK_SECONDS = 0.5
 _SEND_SECONDS = 0.1
 _TELL_SECONDS = 5.0
-_WORKER_SECONDS = 60.0
-_STOP_SECONDS = 15.0
-_LOG_LINES = 12
+_INTERRUPTED = 130
 
 _CONFIG = """\
 [kafka]
@@ -52,7 +51,7 @@ session_timeout_seconds = 6
 
 [time]   # small, so that the demo need not wait; the alarm budget is the default
 pane_seconds = 1
-bucket_seconds = 5
+bucket_seconds = 2
 lateness_seconds = 2
 tick_seconds = 1
 """
@@ -73,9 +72,11 @@ class Demo:
         self._prefix = f"demo-{stamp}-{secrets.token_hex(2)}"
         self._directory = localkafka.driftline_home() / "demo" / self._prefix
         self._console = Console(highlight=False, soft_wrap=True)
-        self._worker: subprocess.Popen[bytes] | None = None
+        self._worker: DemoWorker | None = None
+        self._deadline = 0.0
         self._broken_ms = 0
         self._alerts = 0
+        self._found = False
         self._outcome: int | None = None
         self._sent = 0
 
@@ -83,13 +84,15 @@ class Demo:
         """Set the stage, play, and clear up; give the exit code."""
         loop = asyncio.get_running_loop()
         playing = asyncio.ensure_future(self._play())
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, playing.cancel)
         started_kafka = localkafka.status() is None
         try:
             await playing
         except asyncio.CancelledError:
             self._console.print("\nStopping.")
+            # Whoever waits for the answer of --once must not take an interruption for a yes.
+            self._outcome = _INTERRUPTED if self._once and self._outcome is None else self._outcome
         finally:
             await asyncio.to_thread(self._clear, started_kafka)
         return self._outcome or 0
@@ -102,17 +105,18 @@ class Demo:
         self._step(f"Kafka on {broker.bootstrap}")
         config_path = self._directory / "driftline.toml"
         config_path.write_text(_CONFIG.format(bootstrap=broker.bootstrap, prefix=self._prefix))
-        config = load_config(config_path)
+        config = load_config(config_path, {})
+        self._deadline = time.monotonic() + _ONCE_SECONDS
         self._step("Worker: observe and judge (the first start ever compiles for some seconds)")
-        self._start_worker(config_path)
+        worker = self._worker = DemoWorker(config_path)
         profile = await asyncio.to_thread(self._fit, config)
         await push_profile(config, profile)
-        await self._worker_ready()
+        await self._ready(worker)
         self._step("Worker is ready")
         say("")
         follow = asyncio.ensure_future(follow_alerts(config, 0, self._on_alert))
         try:
-            await self._emit(config)
+            await self._emit(config, worker, follow)
         finally:
             follow.cancel()
             with suppress(asyncio.CancelledError):
@@ -136,75 +140,68 @@ class Demo:
         )
         return profile
 
-    def _start_worker(self, config: Path) -> None:
-        with (self._directory / "worker.log").open("wb") as log:
-            command = [sys.executable, "-m", "driftline", "worker", "-c", str(config)]
-            self._worker = subprocess.Popen(
-                command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-            )
-
-    async def _worker_ready(self) -> None:
-        """Wait until both roles listen."""
-        deadline = time.monotonic() + _WORKER_SECONDS
-        while len(self._logged("listening")) < 2:
-            self._check_worker()
+    async def _ready(self, worker: DemoWorker) -> None:
+        """Wait until both roles have compiled and read."""
+        deadline = time.monotonic() + _READY_SECONDS
+        while not await asyncio.to_thread(worker.is_ready):
+            worker.check()
             if time.monotonic() > deadline:
-                raise ServiceUnreachable(self._worker_trouble("is not ready in time"))
-            await asyncio.sleep(_SEND_SECONDS)
+                text = worker.trouble(f"was not ready after {_READY_SECONDS:.0f} s")
+                raise ServiceUnreachable(text)
+            await asyncio.sleep(_ASK_SECONDS)
 
-    def _logged(self, event: str) -> list[dict[str, Any]]:
-        """Find the worker's log lines of one kind."""
-        lines = (self._directory / "worker.log").read_text(errors="replace").splitlines()
-        found = []
-        for line in lines:
-            with suppress(json.JSONDecodeError):
-                fields = json.loads(line)
-                if isinstance(fields, dict) and fields.get("event") == event:
-                    found.append(fields)
-        return found
-
-    def _check_worker(self) -> None:
-        if self._worker is not None and self._worker.poll() is not None:
-            raise ServiceUnreachable(self._worker_trouble("has ended"))
-
-    def _worker_trouble(self, what: str) -> str:
-        path = self._directory / "worker.log"
-        tail = "\n".join(path.read_text(errors="replace").splitlines()[-_LOG_LINES:])
-        return f"The worker {what}. The end of its log, {path}:\n{tail}"
-
-    async def _emit(self, config: Config) -> None:
+    async def _emit(
+        self, config: Config, worker: DemoWorker, follow: "asyncio.Future[None]"
+    ) -> None:
         """Send the last minutes at once, then live; break the feature at its moment."""
         live_ms = _now_ms()
-        self._broken_ms = live_ms + _BREAK_AFTER_MS
+        self._broken_ms = live_ms + (_BREAK_AFTER_ONCE_MS if self._once else _BREAK_AFTER_MS)
         log = EventLog(self._seed, _RATE, live_ms - _HISTORY_MS, self._broken_ms)
         events = log.forever()
         names = TopicNames(config.kafka.prefix)
         partitions = config.kafka.events_partitions
-        told_break, told_sent = False, 0
-        told_at = started = time.monotonic()
         async with BatchProducer(config.kafka.bootstrap, names.events, partitions) as producer:
             await producer.send([next(events)[1] for _ in range(partitions)])
-            held = next(events)
-            while self._outcome is None:
-                due, held = _due(events, held, _now_ms())
-                if due:
-                    await producer.send(due)
-                if self._sent == 0:
-                    told_sent, told_at = producer.sent, time.monotonic()
-                    self._step(f"History: {producer.sent:,} events of the last 3 minutes; now live")
-                self._sent = producer.sent
-                if not told_break and _now_ms() >= self._broken_ms:
-                    told_break = True
-                    self._tell_break()
-                if time.monotonic() - told_at > _TELL_SECONDS:
-                    now = time.monotonic()
-                    self._tell_rate((producer.sent - told_sent) / (now - told_at))
-                    told_at, told_sent = now, producer.sent
-                self._check_worker()
-                if self._once and time.monotonic() - started > _ONCE_SECONDS:
-                    self._console.print(f"[red]No alert on {BROKEN_CHANNEL} came in time.[/red]")
-                    self._outcome = 1
-                await asyncio.sleep(_SEND_SECONDS)
+            due, held = _due(events, next(events), _now_ms())
+            await producer.send(due)
+            self._step(f"History: {producer.sent:,} events of the last 3 minutes; now live")
+            telling = asyncio.ensure_future(self._tell(producer, worker))
+            try:
+                while self._outcome is None:
+                    await asyncio.sleep(_SEND_SECONDS)
+                    due, held = _due(events, held, _now_ms())
+                    if due:
+                        await producer.send(due)
+                    self._sent = producer.sent
+                    worker.check()
+                    for task in (follow, telling):
+                        if task.done():
+                            task.result()
+                    if self._once and time.monotonic() > self._deadline:
+                        self._give_up(worker)
+            finally:
+                telling.cancel()
+
+    async def _tell(self, producer: BatchProducer, worker: DemoWorker) -> None:
+        """Say how fast it goes, every few seconds, and at its moment what breaks."""
+        told_at, told_sent = time.monotonic(), producer.sent
+        told_break = False
+        while True:
+            await asyncio.sleep(_SEND_SECONDS)
+            if not told_break and _now_ms() >= self._broken_ms:
+                told_break = True
+                self._tell_break()
+            now = time.monotonic()
+            if now - told_at > _TELL_SECONDS:
+                judged = await asyncio.to_thread(worker.judged)
+                self._tell_rate((producer.sent - told_sent) / (now - told_at), judged)
+                told_at, told_sent = now, producer.sent
+
+    def _give_up(self, worker: DemoWorker) -> None:
+        """End without the alert, and show what the worker said last."""
+        what = f"raised no alert on {BROKEN_CHANNEL.removeprefix('feature:')} in time"
+        self._console.print(f"[red]{escape(worker.trouble(what))}[/red]")
+        self._outcome = 1
 
     def _tell_break(self) -> None:
         where = ", ".join(f"{k}={v}" for k, v in BROKEN_SLICE.items())
@@ -213,11 +210,11 @@ class Demo:
             f"{BROKEN_CHANNEL.removeprefix('feature:')} in {where}[/yellow]\n"
         )
 
-    def _tell_rate(self, rate: float) -> None:
+    def _tell_rate(self, rate: float, judged: int) -> None:
         clock = instant(_now_ms())[11:19]
         self._console.print(
             f"  [dim]{clock}Z  {rate:.0f} events/s live, {self._sent:,} sent, "
-            f"{_count(self._alerts, 'alert')}[/dim]"
+            f"{judged:,} judged, {_count(self._alerts, 'alert')}[/dim]"
         )
 
     def _on_alert(self, value: bytes) -> None:
@@ -225,24 +222,29 @@ class Demo:
         alert = orjson.loads(value)["alert"]
         show_alert(self._console, alert)
         self._alerts += alert["revision"] == 0
-        early = alert["status"] == "firing" and alert["time"] <= instant(self._broken_ms)
-        true = alert["channel"] == BROKEN_CHANNEL and alert["slice"] in ({}, BROKEN_SLICE)
+        fired = alert["status"] == "firing"
+        early = (
+            fired and datetime.fromisoformat(alert["time"]).timestamp() * 1000 <= self._broken_ms
+        )
+        place = alert["slice"] in ({}, BROKEN_SLICE)
+        true = fired and not early and place and alert["channel"] == BROKEN_CHANNEL
         if early:
             self._console.print("[red]That one is false: nothing was broken yet.[/red]")
             self._outcome = 1 if self._once else None
-        elif true and self._alerts == 1:
+        elif true and not self._found:
+            self._found = True
             seconds = (_now_ms() - self._broken_ms) / 1000
             self._console.print(f"\n  Found {seconds:.0f} s after the break. What to type next:\n")
             self._tell_next()
-        if self._once and true and not early and self._outcome is None:
-            self._outcome = 0
+            if self._once and self._outcome is None:
+                self._outcome = 0
 
     def _tell_next(self) -> None:
         config, profile = self._directory / "driftline.toml", self._directory / "profile.json"
         say = self._console.print
-        if not self._once:
-            for line in self._logged("listening"):
-                say(f"    curl {line['metrics']}")
+        if not self._once and self._worker is not None:
+            for page in self._worker.pages():
+                say(f"    curl {page}")
             say(f"    driftline alerts tail -c {config}")
         say(f"    driftline profile show {profile}")
         say(f"    driftline profile fit YOUR_{MODEL.upper()}_EVENTS.jsonl -o profile.json\n")
@@ -251,13 +253,8 @@ class Demo:
 
     def _clear(self, stop_kafka: bool) -> None:
         """End what was started here: the worker, and the Kafka if it was not there before."""
-        if self._worker is not None and self._worker.poll() is None:
-            self._worker.terminate()
-            try:
-                self._worker.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._worker.kill()
-                self._worker.wait()
+        if self._worker is not None:
+            self._worker.stop()
         if stop_kafka:
             localkafka.stop()
         self._console.print(

@@ -1,6 +1,7 @@
 """A seeded log of a fraud model in service: twelve features, three segments, traffic that breathes.
 
-From one moment on `amount` is wrong in one country, as if a currency were converted twice.
+From one moment on `amount` is wrong in one country, as if a currency were converted twice; the
+score follows, since the model knows no better.
 """
 
 import math
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from detectors.alert import instant
 
@@ -59,22 +61,21 @@ class EventLog:
         number = 0
         while True:
             waits = draw.exponential(1.0, _CHUNK).tolist()
-            columns = _Columns.drawn(draw, _CHUNK)
-            for i, wait in enumerate(waits):
+            times = []
+            for wait in waits:
                 breath = 1 + _BREATH * math.sin(2 * math.pi * seconds / _BREATH_SECONDS)
                 seconds += wait / (self.rate * breath)
-                time_ms = self.start_ms + int(seconds * 1000)
+                times.append(self.start_ms + int(seconds * 1000))
+            from_ms = math.inf if self.broken_from_ms is None else self.broken_from_ms
+            columns = _Columns.drawn(draw, np.array(times) >= from_ms)
+            for i, time_ms in enumerate(times):
                 yield time_ms, self._event(number, time_ms, columns.row(i))
                 number += 1
 
     def _event(self, number: int, time_ms: int, row: dict[str, object]) -> bytes:
-        """Write one event; from the break on, amounts in one country are wrong."""
-        country = row.pop("_country")
-        broken = self.broken_from_ms is not None and time_ms >= self.broken_from_ms
-        amount = row["amount"]
-        if broken and country == BROKEN_SLICE["country"] and isinstance(amount, float):
-            row["amount"] = round(amount * _BROKEN_FACTOR, 2)
-        segments = {"country": country, "device": row.pop("_device"), "channel": row.pop("_via")}
+        """Write one event."""
+        named = {"country": "_country", "device": "_device", "channel": "_via"}
+        segments = {segment: row.pop(column) for segment, column in named.items()}
         event = {
             "id": f"{self.seed:x}-{number:x}",
             "time": instant(time_ms),
@@ -95,9 +96,12 @@ class _Columns:
     values: dict[str, list[object]]
 
     @classmethod
-    def drawn(cls, draw: np.random.Generator, n: int) -> "_Columns":
-        """Draw n rows; the score follows amount, account age and night."""
-        amount = np.exp(draw.normal(3.4, 0.7, n))
+    def drawn(cls, draw: np.random.Generator, broken: NDArray[np.bool_]) -> "_Columns":
+        """Draw a row for each of `broken`; the score follows amount, account age and night."""
+        n = len(broken)
+        country = _choices(draw, _COUNTRIES, _COUNTRY_SHARES, n)
+        wrong = broken & (np.array(country) == BROKEN_SLICE["country"])
+        amount = np.exp(draw.normal(3.4, 0.7, n)) * np.where(wrong, _BROKEN_FACTOR, 1.0)
         age_days = draw.gamma(2.0, 200.0, n)
         hour = draw.integers(0, 24, n)
         night = (hour < 6).astype(float)
@@ -119,7 +123,7 @@ class _Columns:
             "night": (night > 0).tolist(),
             "_score": np.round(score, 6).tolist(),
             "_latency": np.round(0.004 + draw.gamma(2.0, 0.004, n), 6).tolist(),
-            "_country": _choices(draw, _COUNTRIES, _COUNTRY_SHARES, n),
+            "_country": country,
             "_device": _choices(draw, _DEVICES, (0.4, 0.35, 0.25), n),
             "_via": _choices(draw, _CHANNELS, (0.7, 0.3), n),
         }
