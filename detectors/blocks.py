@@ -3,8 +3,11 @@
 A block closes with the bucket that brings it to `block_events` events, or `block_seconds`
 after its first bucket if it then has the few events that its statistics need.  Every stream
 (slice, channel, values or missing) has its own block, since a slice or a label may be rare.
+The rate of a slice steps with time alone: its blocks are whole spans of `block_seconds`, empty
+ones included, and hold one count.
 """
 
+import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +18,7 @@ from numpy.typing import NDArray
 
 from detectors.layout import Layout
 from detectors.profile import Profile
+from detectors.rate import RateMeter
 from detectors.summary.cells import Moments
 
 __all__ = ["EVENTS_MIN", "Blocks", "Closed", "StreamTable", "stream_table"]
@@ -25,8 +29,12 @@ _NONE = -1
 
 @dataclass(frozen=True)
 class StreamTable:
-    """Hold a profile's streams as arrays; stream j's bins are `first[j]` to `first[j + 1]`."""
+    """Hold a profile's streams as arrays; stream j's bins are `first[j]` to `first[j + 1]`.
 
+    The first `binned` streams count values or missing ones; those behind them are rates.
+    """
+
+    binned: int
     slice: NDArray[np.int64]
     channel: NDArray[np.int64]
     missing: NDArray[np.bool_]
@@ -35,9 +43,10 @@ class StreamTable:
 
 def stream_table(profile: Profile, layout: Layout) -> StreamTable:
     """Lay out the streams of a profile."""
-    bins = np.diff(layout.first_bin)
-    sizes = [2 if s.missing else int(bins[s.channel]) for s in profile.streams]
+    channels = profile.channels
+    sizes = [2 if s.missing else channels[s.channel].bins for s in profile.streams]
     return StreamTable(
+        binned=sum(s.channel < layout.channels for s in profile.streams),
         slice=np.array([s.slice for s in profile.streams], np.int64),
         channel=np.array([s.channel for s in profile.streams], np.int64),
         missing=np.array([s.missing for s in profile.streams], np.bool_),
@@ -53,13 +62,17 @@ class Closed:
     streams: NDArray[np.int64]
 
 
+def _end(closing: tuple[int, NDArray[np.int64]]) -> int:
+    return closing[0]
+
+
 @njit(cache=True)
 def _add(bucket: int, table: Any, moments: Any, state: Any) -> None:
     """Add one bucket's sums to the open blocks."""
-    slices, channels, is_missing, first, first_bin = table
+    binned, slices, channels, is_missing, first, first_bin = table
     counts, missing, clipped, sums, high, low = moments
     acc, start, extra = state
-    for j in range(slices.shape[0]):
+    for j in range(binned):
         s, c = slices[j], channels[j]
         base = first_bin[c]
         width = first_bin[c + 1] - base
@@ -102,6 +115,8 @@ class Blocks:
         self.table = table
         self.events, self.buckets = limits
         self._first_bin = layout.first_bin
+        self._rates = np.arange(table.binned, streams)
+        self.rate = RateMeter(layout.slices, limits[1])
         self.counts = np.zeros(int(table.first[-1]), np.int64)
         self.start = np.full(streams, _NONE, np.int64)
         self.extra = np.zeros((streams, 5), np.int64)
@@ -109,6 +124,11 @@ class Blocks:
 
     def expire(self, bucket: int) -> Iterator[Closed]:
         """Close the blocks whose time is over before `bucket` begins, the oldest first."""
+        for end, streams in heapq.merge(self._expired(bucket), self._rated(bucket), key=_end):
+            yield Closed(end, streams)
+
+    def _expired(self, bucket: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """Find the open blocks whose time is over, by their end."""
         ends = self.start + self.buckets
         due = np.flatnonzero((self.start != _NONE) & (ends <= bucket))
         if not len(due):
@@ -116,14 +136,25 @@ class Blocks:
         _sizes(self.table.first, self.counts, self._n)
         due = due[self._n[due] >= EVENTS_MIN]
         for end in np.unique(ends[due]).tolist():
-            yield Closed(end, due[ends[due] == end])
+            yield end, due[ends[due] == end]
+
+    def _rated(self, bucket: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """Make a block of the rates of each span of time that is over."""
+        if not len(self._rates):
+            return
+        for block, events in self.rate.advance(bucket):
+            self.counts[self.table.first[self._rates]] = events[self.table.slice[self._rates]]
+            self.start[self._rates] = block * self.buckets
+            yield (block + 1) * self.buckets, self._rates
 
     def add(self, bucket: int, moments: Moments) -> Closed:
         """Add one finalised bucket; name the streams whose block it completes."""
         table = self.table
-        streams = (table.slice, table.channel, table.missing, table.first, self._first_bin)
+        names = (table.slice, table.channel, table.missing, table.first, self._first_bin)
         state = (self.counts, self.start, self.extra)
-        _add(bucket, streams, moments.arrays, state)
+        _add(bucket, (table.binned, *names), moments.arrays, state)
+        width = int(self._first_bin[1])
+        self.rate.add(bucket, moments.counts[:, :width].sum(axis=1) + moments.missing[:, 0])
         _sizes(table.first, self.counts, self._n)
         over = (bucket + 1 - self.start >= self.buckets) & (self._n >= EVENTS_MIN)
         full = (self.start != _NONE) & ((self._n >= self.events) | over)
@@ -143,9 +174,11 @@ class Blocks:
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """Give the state as named arrays."""
-        return {"counts": self.counts, "start": self.start, "extra": self.extra}
+        own = {"counts": self.counts, "start": self.start, "extra": self.extra}
+        return own | {f"rate.{name}": array for name, array in self.rate.snapshot().items()}
 
     def restore(self, state: dict[str, NDArray[Any]]) -> None:
         """Take the state from a snapshot."""
         self.counts[:], self.start[:] = state["counts"], state["start"]
         self.extra[:] = state["extra"]
+        self.rate.restore({name: state[f"rate.{name}"] for name in ("counts", "at")})

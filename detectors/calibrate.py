@@ -1,13 +1,15 @@
 """Calibrate: how each statistic of a stream behaves on its own reference.
 
 Everything that needs more than counting is worked out here, once, and kept in the profile:
-normal scores, bounds of rare rates, between-block variance, long-run variance, cumulants, and
-the widening that keeps a detector silent on its own reference.
+normal scores, bounds of rare rates, season, between-block variance, memory from block to block,
+long-run variance, cumulants, and the widening that keeps a detector silent on its own reference.
 
 Sources: Laney 2002 (between-block variance); Wilson & Hilferty 1931 (Gamma quantile).
 """
 
+from dataclasses import dataclass
 from statistics import NormalDist
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -17,15 +19,21 @@ from detectors.alert import nine_digits
 from detectors.drift.shiryaev_roberts import peak
 from detectors.policy import Policy, error_of_reference, half_effect
 from detectors.profile import Statistic, Stream
-from detectors.scores import CLIP
+from detectors.scores import CLIP, VOLUME
+from detectors.season import NO_SEASON
+from detectors.season_fit import Spans, fit_season, season_at
+from detectors.whitening import cautious, fit_arma, inherited, long_run, whiten
 
-__all__ = ["fit_statistic", "normal_scores", "rare_bins", "rare_rate"]
+__all__ = ["Family", "Seen", "fit_statistic", "normal_scores", "rare_bins", "rare_rate"]
 
 _SMOOTH_BINS_MIN = 6
 _GUARD = 3.0
 _GUARD_STEP = 1.15
 _GUARD_MAX = 9.0
 _SD_MIN = 0.3
+_WEEKS_KNOWN_DAYS = 14
+_OWN_MEMORY_BLOCKS = 500
+_EXPECTED_MIN = 0.5
 _NORMAL = NormalDist()
 
 
@@ -65,41 +73,88 @@ def normal_scores(counts: NDArray[np.int64], rare: tuple[int, ...]) -> tuple[flo
     return tuple(nine_digits(v) for v in x.tolist())
 
 
-def fit_statistic(
-    stream: Stream, stat: Statistic, seen: NDArray[np.float64], policy: Policy
-) -> Statistic:
-    """Fit mean, between-block variance, sd and cumulants; widen until the reference is silent."""
-    u, n = seen[:, 0], seen[:, 1]
-    m = len(u)
-    residual = u - u.mean()
-    between = max(0.0, float((residual**2 * m / max(m - 1, 1) - stat.within / n).mean()))
-    z = residual / np.sqrt(stat.within / n + between)
-    sd = max(float(z.std()), _SD_MIN)
-    sd *= float(np.sqrt(_long_run(z / sd)))
-    w = np.clip(z / sd, -CLIP, CLIP)
-    kappa3 = float((w**3).mean())
+class Family(NamedTuple):
+    """Name what a slice leans on where its own blocks are too few.
+
+    `parent` is the same statistic of all events, already fitted, and `blocks` how many blocks
+    that stands on; None for that one itself.
+    """
+
+    policy: Policy
+    parent: Statistic | None = None
+    blocks: int = 0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Hold one statistic over a stream's m reference blocks: values, events, and when."""
+
+    values: NDArray[np.float64]
+    n: NDArray[np.float64]
+    spans: Spans
+
+
+def fit_statistic(stream: Stream, stat: Statistic, seen: Seen, family: Family) -> Statistic:
+    """Fit season, variance between blocks, memory, sd and cumulants; widen until it is silent."""
+    mean = float(seen.values.mean())
+    above = family.parent.season if family.parent else NO_SEASON
+    season, widening = fit_season(seen.values, seen.spans, above)
+    effect = season_at(season, seen.spans)
+    residual = seen.values - mean - effect
+    n = seen.n
+    if stat.name == VOLUME:
+        n = np.maximum(np.exp(mean + effect), _EXPECTED_MIN)
+    m = len(residual)
+    noise = stat.within / n
+    between = max(0.0, float((residual**2 * m / max(m - 1, 1) - noise).mean()))
+    z = residual / np.sqrt(noise + between)
+    share = between / (between + float(noise.mean()))
+    phi, theta = _memory(z, share, family)
+    w = whiten(z, phi, theta)
+    sd = max(float(w[1:].std()), _SD_MIN)
+    sd *= float(np.sqrt(long_run(w / sd) * widening))
+    w = np.clip(w / sd, -CLIP, CLIP)
     kappa4 = max(0.0, float((w**4).mean()) - 3 * float((w**2).mean()) ** 2)
     fitted = msgspec.structs.replace(
         stat,
-        mean=nine_digits(float(u.mean())),
+        mean=nine_digits(mean),
         between=nine_digits(between),
         sd=nine_digits(sd),
-        kappa3=nine_digits(kappa3),
+        kappa3=nine_digits(float((w**3).mean())),
         kappa4=nine_digits(kappa4),
+        season=season,
+        phi=nine_digits(phi),
+        theta=nine_digits(theta),
+        delta=nine_digits(_unknown_weekdays(z, seen.spans) / sd),
     )
-    return _guarded(stream, fitted, w, policy)
+    return _guarded(stream, fitted, w, family.policy)
 
 
-def _long_run(z: NDArray[np.float64]) -> float:
-    """Measure how much more the mean of many blocks varies than if blocks were independent."""
+def _memory(z: NDArray[np.float64], share: float, family: Family) -> tuple[float, float]:
+    """Fit (phi, theta), or take the parent's where the stream has too few blocks to show them.
+
+    `share` is the part of a residual's variance that is not sampling noise.
+    """
     m = len(z)
-    inflation, length = 1.0, 2
-    while length <= m // 16:
-        means = z[: m // length * length].reshape(-1, length).mean(axis=1)
-        doubt = np.sqrt(2 * length / m) if m >= 500 else 0.0
-        inflation = max(inflation, length * float(means.var()) * (1 - float(doubt)))
-        length *= 2
-    return inflation
+    if m >= _OWN_MEMORY_BLOCKS or family.parent is None:
+        phi, theta = fit_arma(z)
+        return cautious(phi, m), theta
+    return inherited(family.parent.phi, family.blocks / m, share)
+
+
+def _unknown_weekdays(z: NDArray[np.float64], spans: Spans) -> float:
+    """Give by how much whole days were off, where the reference is too short to know weekdays.
+
+    The largest mean of a day beyond what sampling explains; a weekend that was not seen may be
+    as far off without an alarm.
+    """
+    if spans.days >= _WEEKS_KNOWN_DAYS - 0.02:
+        return 0.0
+    days = spans.day - spans.day.min()
+    n = np.bincount(days)
+    whole = n >= np.median(n[n > 0]) / 2
+    means = np.bincount(days, z)[whole] / n[whole]
+    return max(0.0, float(np.abs(means).max()) - 1 / float(np.sqrt(np.median(n[whole]))))
 
 
 def _guarded(stream: Stream, stat: Statistic, w: NDArray[np.float64], policy: Policy) -> Statistic:

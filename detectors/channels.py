@@ -10,20 +10,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.alert import nine_digits
-from detectors.columns import raw_values, slice_values
+from detectors.columns import NEW_VERSION, raw_values, slice_values
 from detectors.events import Event, canonical
 from detectors.profile import Channel
+from detectors.season import Calendar
 
-__all__ = ["BINS", "FitOptions", "find_channels", "find_slices"]
+__all__ = [
+    "BINS",
+    "RATE",
+    "FitOptions",
+    "categorical_channel",
+    "find_channels",
+    "find_slices",
+    "find_versions",
+    "numeric_channel",
+]
 
 BINS = 32
+RATE = Channel(name="rate", kind="rate")
 OCCURRENCES_MIN = 10
 _TWO_VALUED = 2
 _WHOLE = 0.999
 
 
 class FitOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold the choices of a fit; None means: propose it from the traffic."""
+    """Hold the choices of a fit; None means: propose it from the traffic.
+
+    A reference of fewer than `learn_days` days, or a stream of all events of fewer than
+    `learn_blocks` blocks, cannot support a claim: such streams are shown and do not alarm.
+    """
 
     bucket_seconds: int | None = None
     block_events: int = 50
@@ -32,6 +47,9 @@ class FitOptions(msgspec.Struct, frozen=True, kw_only=True):
     share_min: float = 0.005
     categories_max: int = 200
     streams_max: int = 20_000
+    learn_days: float = 2.0
+    learn_blocks: int = 500
+    calendar: Calendar = Calendar()
 
 
 def _names(events: Sequence[Event]) -> list[str]:
@@ -52,7 +70,7 @@ def _edges(values: NDArray[np.float64]) -> tuple[float, ...]:
     return (float(np.nextafter(low, -np.inf)), *inner, high)
 
 
-def _numeric(name: str, values: NDArray[np.float64]) -> Channel:
+def numeric_channel(name: str, values: NDArray[np.float64]) -> Channel:
     """Make a numeric channel: centred at the median, scaled by half the middle 68 %.
 
     Where those are one value, the scale is half of the first wider middle that is not.  The
@@ -72,6 +90,13 @@ def _numeric(name: str, values: NDArray[np.float64]) -> Channel:
     )
 
 
+def categorical_channel(name: str, values: Sequence[str], categories_max: int = 200) -> Channel:
+    """Make a categorical channel of the most frequent texts that occur 10 times or more."""
+    frequent = [(-n, text) for text, n in Counter(values).items() if n >= OCCURRENCES_MIN]
+    kept = sorted(text for _, text in sorted(frequent)[:categories_max])
+    return Channel(name=name, kind="categorical", categories=tuple(kept))
+
+
 def _channel(name: str, raw: list[Any], options: FitOptions) -> Channel | None:
     """Decide what a channel is; None where there is nothing to watch."""
     values = [v for v in raw if v is not None]
@@ -80,24 +105,24 @@ def _channel(name: str, raw: list[Any], options: FitOptions) -> Channel | None:
     if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
         numbers = np.array(values, np.float64)
         if len(np.unique(numbers)) > _TWO_VALUED:
-            return _numeric(name, numbers)
-    counted = Counter(canonical(v) for v in values)
-    frequent = [(-n, c) for c, n in counted.items() if n >= OCCURRENCES_MIN]
-    kept = sorted(c for _, c in sorted(frequent)[: options.categories_max])
-    return Channel(name=name, kind="categorical", categories=tuple(kept)) if kept else None
+            return numeric_channel(name, numbers)
+    found = categorical_channel(name, [canonical(v) for v in values], options.categories_max)
+    return found if found.categories else None
 
 
 def find_channels(events: Sequence[Event], options: FitOptions) -> tuple[Channel, ...]:
-    """Find the channels of a reference; numeric ones first, as a profile has them."""
+    """Find the channels of a reference as a profile has them: numeric first, the rate last."""
     found = [_channel(name, raw_values(events, name), options) for name in _names(events)]
     known = [c for c in found if c is not None]
-    return tuple(sorted(known, key=lambda c: c.kind != "numeric"))
+    return (*sorted(known, key=lambda c: c.kind != "numeric"), RATE) if known else ()
 
 
 def find_slices(events: Sequence[Event], options: FitOptions) -> tuple[dict[str, str], ...]:
     """Find the slices with enough of the traffic, the largest first within a key.
 
-    A value that nearly all events share is no slice: it would repeat what `all` says.
+    A value that nearly all events share is no slice: it would repeat what `all` says.  Where
+    events name their model's version, those of a version that the reference has not seen are a
+    slice of their own, so that a deployment is watched from its first event.
     """
     keys = sorted(set(chain.from_iterable(e.segments for e in events)) | {"version"})
     groups = options.by if options.by is not None else tuple((key,) for key in keys)
@@ -109,4 +134,12 @@ def find_slices(events: Sequence[Event], options: FitOptions) -> tuple[dict[str,
             enough = max(OCCURRENCES_MIN, options.share_min * len(events))
             if enough <= n <= _WHOLE * len(events):
                 slices.append({k: v or "" for k, v in zip(group, row, strict=True)})
+        if group == ("version",) and any(version is not None for version in columns[0]):
+            slices.append(dict(NEW_VERSION))
     return tuple(slices)
+
+
+def find_versions(events: Sequence[Event]) -> tuple[str, ...]:
+    """List the versions of the model that the reference has seen."""
+    counted = Counter(v for v in slice_values(events, "version") if v is not None)
+    return tuple(sorted(v for v, n in counted.items() if n >= OCCURRENCES_MIN))

@@ -16,7 +16,11 @@ from numpy.typing import NDArray
 from detectors.events import Event, canonical
 from detectors.profile import Channel, Profile
 
-__all__ = ["Columns", "Extractor", "error_of", "raw_values", "slice_values"]
+__all__ = ["NEW_VERSION", "Columns", "Extractor", "error_of", "raw_values", "slice_values"]
+
+# The slice of events whose version the reference has not seen.
+NEW_VERSION = {"version": "__other__"}
+_NEW = tuple(NEW_VERSION.values())
 
 _STRINGS = {str, type(None)}
 _OBJECTS = {"feature": "features", "attribution": "attributions", "metric": "metrics"}
@@ -152,6 +156,7 @@ class Extractor:
             if where:
                 groups.setdefault(tuple(where), {})[tuple(where.values())] = index
         self._groups = groups
+        self._versions = {(version,): _NO_SLICE for version in profile.versions}
 
     def columns(self, events: Sequence[Event]) -> Columns:
         """Extract the columns of n events of this model."""
@@ -181,5 +186,9 @@ class Extractor:
         of = partial(slice_values, events)
         for at, (keys, indices) in enumerate(self._groups.items()):
             rows = zip(*(of(key) for key in keys), strict=True)
-            found[:, at] = [indices.get(row, _NO_SLICE) for row in rows]
+            if keys == ("version",):
+                known = {(None,): _NO_SLICE} | self._versions | indices
+                found[:, at] = [known.get(row, indices.get(_NEW, _NO_SLICE)) for row in rows]
+            else:
+                found[:, at] = [indices.get(row, _NO_SLICE) for row in rows]
         return found

@@ -12,22 +12,29 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.alert import nine_digits
 from detectors.blocks import Blocks, Closed, stream_table
-from detectors.calibrate import fit_statistic, normal_scores, rare_bins, rare_rate
-from detectors.channels import FitOptions, find_channels, find_slices
+from detectors.calibrate import Family, Seen, fit_statistic
+from detectors.channels import FitOptions, find_channels, find_slices, find_versions
 from detectors.columns import Extractor
 from detectors.events import Event
 from detectors.layout import Layout, layout_of
-from detectors.measure import mean_and_sd
 from detectors.policy import Policy
-from detectors.profile import Profile, Reference, Span, Statistic, Stream, seal
-from detectors.scores import SMOOTH, Scorer, influence_variances
+from detectors.profile import Profile, Reference, Span, Stream, seal
+from detectors.references import (
+    Counted,
+    plain_statistics,
+    reference_of,
+    replaced,
+    with_fallbacks,
+    with_learning,
+)
+from detectors.scores import Scorer
+from detectors.season import clockwork
+from detectors.season_fit import spans_of
 from detectors.summary.cells import Cell, Moments, add_cell, summarise
 
-__all__ = ["BLOCKS_MIN", "fit", "propose_bucket_seconds"]
+__all__ = ["fit", "fit_cells", "propose_bucket_seconds"]
 
-BLOCKS_MIN = 30
 _SECONDS = (10, 15, 20, 30)
 _MINUTES = (60, 120, 300, 600, 900, 1_200, 1_800)
 _HOURS = (3_600, 7_200, 10_800, 14_400, 21_600, 43_200, 86_400)
@@ -43,6 +50,14 @@ class _Collected(NamedTuple):
     sums: NDArray[np.int64]
     blocks: NDArray[np.int64]
     tails: list[list[int]]
+
+
+class _Samples(NamedTuple):
+    """Hold one statistic's blocks as they are seen: values, events, (start, end) in ms."""
+
+    values: list[float]
+    n: list[int]
+    edges: list[tuple[int, int]]
 
 
 def propose_bucket_seconds(events: int, span_ms: int, block_events: int) -> int:
@@ -78,28 +93,48 @@ def fit(events: Sequence[Event], options: FitOptions, policy: Policy) -> Profile
         bucket_seconds=bucket,
         block_events=options.block_events,
         block_seconds=options.block_seconds or _BUCKETS_A_BLOCK * bucket,
+        calendar=options.calendar,
         channels=find_channels(events, options),
         slices=find_slices(events, options),
+        versions=find_versions(events),
         streams=(),
     )
     if not draft.channels:
         raise ValueError("the reference's events carry no feature, prediction or metric")
+    cells = summarise(Extractor(draft).columns(events), layout_of(draft))
+    return fit_cells(draft, cells, options, policy)
+
+
+def fit_cells(
+    draft: Profile, cells: Sequence[Cell], options: FitOptions, policy: Policy
+) -> Profile:
+    """Fit a profile whose channels and slices are fixed, from the cells of its reference.
+
+    `draft` has no streams yet; `cells` are those of `summarise`, buckets ascending.
+    """
     draft = msgspec.structs.replace(draft, streams=_candidates(draft, options))
     layout = layout_of(draft)
-    cells = summarise(Extractor(draft).columns(events), layout)
-    first = _with_counts(draft, _collect(draft, layout, cells))
-    return seal(_with_statistics(first, layout, cells, policy))
+    counted = _with_counts(draft, _collect(draft, layout, cells))
+    fitted = _with_statistics(counted, layout, cells, policy)
+    return seal(with_fallbacks(with_learning(fitted, options)))
 
 
 def _candidates(draft: Profile, options: FitOptions) -> tuple[Stream, ...]:
-    """List the streams to try: values of every slice and channel, then missing values."""
+    """List the streams to try: values and missing values of every slice, then the rates.
+
+    How much traffic a version gets is decided by who deploys it: its rate is no stream.
+    """
     empty = Reference((), 0.0, 0.0, 0, 0.0, 0.0, (), (), (), 0.0, 1.0)
     streams = []
+    kinds = [c.kind for c in draft.channels]
+    binned = [c for c, kind in enumerate(kinds) if kind != "rate"]
     for s in range(len(draft.slices)):
-        streams += [Stream(s, c, False, empty) for c in range(len(draft.channels))]
-        watched = [c for c, channel in enumerate(draft.channels) if channel.watches_missing]
+        streams += [Stream(s, c, False, empty) for c in binned]
+        watched = [c for c in binned if draft.channels[c].watches_missing]
         streams += [Stream(s, c, True, empty) for c in watched]
-    return tuple(streams[: options.streams_max])
+    steady = [s for s, where in enumerate(draft.slices) if "version" not in where]
+    rates = [Stream(s, len(binned), False, empty) for s in steady if "rate" in kinds]
+    return (*streams[: options.streams_max], *rates)
 
 
 def _replay(
@@ -137,91 +172,66 @@ def _collect(draft: Profile, layout: Layout, cells: Sequence[Cell]) -> _Collecte
             total.counts[table.first[j] : table.first[j + 1]] += bins
             total.sums[j] += blocks.extra[j]
             total.blocks[j] += 1
-            total.tails[j].append(int(bins[1] + bins[-2]))
+            if len(bins) > 1:
+                total.tails[j].append(int(bins[1] + bins[-2]))
     return total
 
 
 def _with_counts(draft: Profile, total: _Collected) -> Profile:
-    """Fill in what each stream's counts say; drop streams without a block."""
+    """Fill in what each stream's counts say; streams without a block stay empty."""
     table = stream_table(draft, layout_of(draft))
     weeks = max(draft.reference.end_ms - draft.reference.start_ms, 1) / _WEEK_MS
     streams = []
     for j, stream in enumerate(draft.streams):
         counts = total.counts[table.first[j] : table.first[j + 1]]
         m = int(total.blocks[j])
-        if not m or not counts.sum():
-            continue
-        channel = draft.channels[stream.channel]
-        n = int(counts.sum())
-        mean = sd = 0.0
-        if channel.kind == "numeric" and not stream.missing:
-            _, _, sums, high, low = total.sums[j].tolist()
-            mean, sd = mean_and_sd(channel, n, (sums, high, low))
-        number = channel.kind == "numeric" and not stream.missing
-        rare = (0, len(counts) - 1) if number else rare_bins(counts, m)
-        rate, dispersion = rare_rate(counts, rare, total.tails[j] if number else [])
-        reference = Reference(
-            counts=tuple(counts.tolist()),
-            mean=nine_digits(mean),
-            sd=nine_digits(sd),
-            blocks=m,
-            blocks_per_week=nine_digits(m / weeks),
-            block_n=nine_digits(n / m),
-            statistics=(),
-            scores=normal_scores(counts, rare) if number else (),
-            rare=rare if m >= BLOCKS_MIN else (),
-            rare_rate=nine_digits(rate) if m >= BLOCKS_MIN and rare else 0.0,
-            dispersion=nine_digits(dispersion),
-        )
-        streams.append(msgspec.structs.replace(stream, reference=reference))
+        seen = Counted(m, m / weeks, counts, total.sums[j].tolist(), total.tails[j])
+        streams.append(msgspec.structs.replace(stream, reference=reference_of(draft, stream, seen)))
     return msgspec.structs.replace(draft, streams=tuple(streams))
-
-
-def _plain_statistics(stream: Stream) -> tuple[Statistic, ...]:
-    """List the statistics of a stream before its blocks have been seen."""
-    reference = stream.reference
-    if reference.blocks < BLOCKS_MIN:
-        return ()
-    if reference.scores:
-        within = influence_variances(reference)
-        return tuple(
-            Statistic(name, 0.0, nine_digits(w), 0.0, 1.0, 0.0, 0.0)
-            for name, w in zip(SMOOTH, within, strict=True)
-        )
-    kept = [b for b, c in enumerate(reference.counts) if c and b not in reference.rare]
-    if len(kept) <= 1:
-        return ()
-    bins = kept if len(kept) > 2 else kept[1:]
-    return tuple(Statistic("share", 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, b) for b in bins)
 
 
 def _with_statistics(
     profile: Profile, layout: Layout, cells: Sequence[Cell], policy: Policy
 ) -> Profile:
     """Run the reference's blocks through the scorer, and fit how each statistic behaves."""
-    plain = [
-        msgspec.structs.replace(
-            s, reference=msgspec.structs.replace(s.reference, statistics=_plain_statistics(s))
-        )
+    plain = tuple(
+        replaced(s, statistics=plain_statistics(profile.channels[s.channel], s))
         for s in profile.streams
-    ]
-    profile = msgspec.structs.replace(profile, streams=tuple(plain))
-    table = stream_table(profile, layout)
-    total = sum(len(s.reference.statistics) for s in profile.streams)
-    scorer = Scorer(profile, table, np.ones(total))
-    seen: list[list[tuple[float, int]]] = [[] for _ in range(total)]
-    for blocks, closed in _replay(profile, layout, cells):
-        scorer.score(closed.streams, blocks)
-        for j in closed.streams.tolist():
-            for d in range(int(scorer.stats.first[j]), int(scorer.stats.first[j + 1])):
-                if scorer.n[d]:
-                    seen[d].append((float(scorer.value[d]), int(scorer.n[d])))
-    streams, d = [], 0
-    for stream in profile.streams:
+    )
+    profile = msgspec.structs.replace(profile, streams=plain)
+    samples = _samples(profile, layout, cells)
+    clock = clockwork(profile.calendar)
+    streams: list[Stream] = []
+    whole: dict[tuple[int, bool, str, int], Family] = {}
+    d = 0
+    for stream in plain:
         fitted = []
         for stat in stream.reference.statistics:
-            fitted.append(fit_statistic(stream, stat, np.array(seen[d]), policy))
+            values, n, edges = samples[d]
+            spans = spans_of(np.array(edges, np.int64), clock)
+            seen = Seen(np.array(values), np.array(n, np.float64), spans)
+            key = (stream.channel, stream.missing, stat.name, stat.bin)
+            found = fit_statistic(stream, stat, seen, whole.get(key, Family(policy)))
+            if stream.slice == 0:
+                whole[key] = Family(policy, found, len(values))
+            fitted.append(found)
             d += 1
-        reference = msgspec.structs.replace(stream.reference, statistics=tuple(fitted))
-        streams.append(msgspec.structs.replace(stream, reference=reference))
+        streams.append(replaced(stream, statistics=tuple(fitted)))
     return msgspec.structs.replace(profile, streams=tuple(streams))
+
+
+def _samples(profile: Profile, layout: Layout, cells: Sequence[Cell]) -> list[_Samples]:
+    """Collect what each statistic was in each block of the reference."""
+    total = sum(len(s.reference.statistics) for s in profile.streams)
+    scorer = Scorer(profile, stream_table(profile, layout), np.ones(total))
+    samples = [_Samples([], [], []) for _ in range(total)]
+    for blocks, closed in _replay(profile, layout, cells):
+        scorer.score(closed.streams, blocks, closed.end)
+        for j in closed.streams.tolist():
+            edges = (int(blocks.start[j]) * profile.bucket_ms, closed.end * profile.bucket_ms)
+            for d in range(int(scorer.stats.first[j]), int(scorer.stats.first[j + 1])):
+                if scorer.n[d]:
+                    samples[d].values.append(float(scorer.value[d]))
+                    samples[d].n.append(int(scorer.n[d]))
+                    samples[d].edges.append(edges)
+    return samples

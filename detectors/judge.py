@@ -4,23 +4,21 @@ Everything here is a function of the partials and of W; nothing knows a clock, a
 thread.  Late partials are counted and change nothing else.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
-import numpy as np
 from numpy.typing import NDArray
 
 from detectors.alarms import AlertLife, OpenAlert
-from detectors.alert import Alert, Block, Metric, instant, nine_digits
+from detectors.alert import Alert, Metric
 from detectors.blocks import Blocks, Closed, stream_table
 from detectors.layout import layout_of
 from detectors.measure import measure
 from detectors.panel import Panel
 from detectors.panes import FOREVER, UNSET, Entry
-from detectors.policy import Policy
+from detectors.policy import Allowance, Policy
 from detectors.profile import Profile
-from detectors.rate import RateMeter
 from detectors.summary.cells import Moments, add_cell
 
 __all__ = ["Counts", "ModelJudge", "ModelState"]
@@ -39,8 +37,6 @@ class ModelState(msgspec.Struct):
     pending: dict[int, list[tuple[int, bytes]]]
     late: dict[int, int]
     final: int
-    rate_block: int
-    rate_busy: int
     open: list[tuple[int, OpenAlert]]
     counts: Counts
     arrays: dict[str, NDArray[Any]]
@@ -50,18 +46,26 @@ class ModelJudge:
     """Judge one model against one profile."""
 
     def __init__(
-        self, profile: Profile, policy: Policy, config: str, *, metrics: bool = True
+        self,
+        profile: Profile,
+        policy: Policy,
+        config: str,
+        *,
+        metrics: bool = True,
+        allowances: Sequence[Allowance] | None = None,
     ) -> None:
-        """Start with no bucket seen; without `metrics` only alerts are made."""
+        """Start with no bucket seen; without `metrics` only alerts are made.
+
+        `allowances` grants each stream its part of the budget; None shares out the policy's.
+        """
         self.profile = profile
         self._metrics = metrics
         self.layout = layout_of(profile)
         table = stream_table(profile, self.layout)
         block_buckets = max(1, profile.block_seconds // profile.bucket_seconds)
         self.blocks = Blocks(table, self.layout, (profile.block_events, block_buckets))
-        self.panel = Panel(profile, self.blocks, policy)
+        self.panel = Panel(profile, self.blocks, policy, allowances)
         self.life = AlertLife(profile, policy, config)
-        self.rate = RateMeter(len(profile.slices), block_buckets)
         self.counts = Counts()
         self._moments = Moments.zeros(self.layout)
         self._block_buckets = block_buckets
@@ -85,7 +89,7 @@ class ModelJudge:
         over = horizon_ms // self.profile.bucket_ms
         for bucket in sorted(b for b in self._pending if b < over):
             yield from self._bucket(bucket)
-        if over > self._final and (self._final != UNSET or self.rate.block != UNSET):
+        if over > self._final and (self._final != UNSET or self.blocks.rate.block != UNSET):
             # Behind the end of a file, time goes on for as long as a block is open, not for ever.
             end = self._final + self._block_buckets - 1
             yield from self._pass_time(over if horizon_ms < FOREVER else end)
@@ -100,8 +104,6 @@ class ModelJudge:
         """Close what time alone closes before `bucket` begins."""
         for closed in self.blocks.expire(bucket):
             yield from self._judge(closed)
-        for block, events in self.rate.advance(bucket):
-            yield from self._rates(block, events)
 
     def _bucket(self, bucket: int) -> Iterator[Alert | Metric]:
         """Judge one finalised bucket."""
@@ -112,8 +114,6 @@ class ModelJudge:
             add_cell(data, self.layout, moments)
             self.counts.judged += events
         self._final = bucket + 1
-        width = int(self.layout.first_bin[1])
-        self.rate.add(bucket, moments.counts[:, :width].sum(axis=1) + moments.missing[:, 0])
         yield from self._judge(self.blocks.add(bucket, moments))
 
     def _judge(self, closed: Closed) -> Iterator[Alert | Metric]:
@@ -137,38 +137,14 @@ class ModelJudge:
                 yield from self.life.silent(j, block)
         self.blocks.clear(closed.streams)
 
-    def _rates(self, block: int, events: NDArray[np.int64]) -> Iterator[Metric]:
-        """Give the rate of each slice in one whole block of time, in events per second."""
-        if not self._metrics:
-            return
-        profile = self.profile
-        start = block * self._block_buckets * profile.bucket_ms
-        length = self._block_buckets * profile.bucket_seconds
-        span = Block(instant(start), instant(start + length * 1000))
-        for where, n in zip(profile.slices, events.tolist(), strict=True):
-            yield Metric(
-                model=profile.model,
-                version=where.get("version"),
-                channel="rate",
-                slice=where,
-                block=span,
-                n=n,
-                missing=0,
-                mean=nine_digits(n / length),
-                profile=profile.hash,
-            )
-
     def snapshot(self) -> ModelState:
         """Give the whole state; arrays are copies."""
         arrays = {f"blocks.{k}": v for k, v in self.blocks.snapshot().items()}
         arrays |= {f"panel.{k}": v for k, v in self.panel.snapshot().items()}
-        arrays["rate.counts"] = self.rate.counts
         return ModelState(
             pending={b: list(cells) for b, cells in sorted(self._pending.items())},
             late=dict(sorted(self._late.items())),
             final=self._final,
-            rate_block=self.rate.block,
-            rate_busy=self.rate.busy,
             open=self.life.snapshot(),
             counts=msgspec.structs.replace(self.counts),
             arrays={name: array.copy() for name, array in arrays.items()},
@@ -182,8 +158,6 @@ class ModelJudge:
             by_part.setdefault(part, {})[key] = array
         self.blocks.restore(by_part["blocks"])
         self.panel.restore(by_part["panel"])
-        self.rate.counts[:] = by_part["rate"]["counts"]
-        self.rate.block, self.rate.busy = state.rate_block, state.rate_busy
         self.life.restore(state.open)
         self.counts = state.counts
         self._pending = state.pending

@@ -38,22 +38,23 @@ class Layout:
 
 
 def layout_of(profile: Profile) -> Layout:
-    """Lay out a profile's channels.
+    """Lay out a profile's channels; the rate has no bins here: it counts every event.
 
     Raises
     ------
     ValueError
-        If a categorical channel stands before a numeric one (a profile never has that).
+        If channels stand in another order (in a profile they never do).
     """
     numeric = [c for c in profile.channels if c.kind == "numeric"]
-    if list(profile.channels[: len(numeric)]) != numeric:
-        raise ValueError("A profile lists its numeric channels first.")
-    bins = np.array([c.bins for c in profile.channels], np.int64)
+    binned = [c for c in profile.channels if c.kind != "rate"]
+    if list(profile.channels[: len(binned)]) != binned or binned[: len(numeric)] != numeric:
+        raise ValueError("A profile lists its numeric channels first, and the rate last.")
+    bins = np.array([c.bins for c in binned], np.int64)
     lengths = np.array([len(c.edges) for c in numeric], np.int64)
     return Layout(
         slices=len(profile.slices),
         numeric=len(numeric),
-        channels=len(profile.channels),
+        channels=len(binned),
         first_bin=np.concatenate([np.zeros(1, np.int64), np.cumsum(bins)]).astype(np.int64),
         edges=np.array([edge for c in numeric for edge in c.edges], np.float64),
         edge_start=np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]).astype(np.int64),

@@ -64,6 +64,8 @@ def measure(panel: Panel, blocks: Blocks, j: int, end: int) -> Metric:
     quantiles: dict[str, float] = {}
     if stream.missing:
         mean, missing = nine_digits(int(counts[1]) / n), int(counts[1])
+    elif channel.kind == "rate":
+        mean = nine_digits(n / ((end - int(blocks.start[j])) * profile.bucket_seconds))
     elif channel.kind == "numeric" and n:
         mean, sd = map(nine_digits, mean_and_sd(channel, n, (total, high, low)))
         quantiles = binned_quantiles(channel, counts)

@@ -4,6 +4,7 @@ The Shiryaev-Roberts mixture and the watch over rare things alarm, under the bud
 Page-Hinkley run beside them on each level and share, and say what they think.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,9 @@ from detectors.drift.adwin import AdwinBank
 from detectors.drift.page_hinkley import PageHinkleyBank
 from detectors.drift.shiryaev_roberts import RareBank, ShiryaevRobertsBank
 from detectors.evidence import Alarm, rare_alarm, score_alarm
-from detectors.policy import Policy, allowances, error_of_reference, half_effect
+from detectors.policy import Allowance, Policy, allowances, error_of_reference, half_effect
 from detectors.profile import Profile
-from detectors.scores import Scorer
+from detectors.scores import SMOOTH, Scorer
 
 __all__ = ["Panel"]
 
@@ -30,10 +31,16 @@ _NEVER = -1
 class Panel:
     """Hold and advance the detectors of all streams of one model."""
 
-    def __init__(self, profile: Profile, blocks: Blocks, policy: Policy) -> None:
-        """Start all detectors; thresholds come from the budget, allowances from the reference."""
+    def __init__(
+        self,
+        profile: Profile,
+        blocks: Blocks,
+        policy: Policy,
+        granted: Sequence[Allowance] | None = None,
+    ) -> None:
+        """Start all detectors; thresholds come from the budget, or from what is `granted`."""
         self.profile = profile
-        self.allowances = allowances(profile, policy)
+        self.allowances = allowances(profile, policy) if granted is None else list(granted)
         self._blocks = blocks
         flat = [(s, stat) for s in profile.streams for stat in s.reference.statistics]
         bounds = np.array([error_of_reference(*pair) for pair in flat]).reshape(-1, 2)
@@ -51,7 +58,9 @@ class Panel:
             np.array([s.reference.dispersion for s in profile.streams], np.float64),
         )
         self._owner = np.repeat(np.arange(len(profile.streams)), np.diff(first))
+        self._smooth = np.array([stat.name in SMOOTH for _, stat in flat], np.bool_)
         self._counted_bin = blocks.table.first[self._owner] + np.maximum(self.scorer.stats.bin, 0)
+        self.strength = np.zeros(len(profile.streams))
         self._set_thresholds()
         self._start_beside([stat.name for _, stat in flat])
 
@@ -66,7 +75,7 @@ class Panel:
         """Start ADWIN and Page-Hinkley on each level and share of the single-segment slices."""
         slices = [len(self.profile.slices[s.slice]) for s in self.profile.streams]
         single = np.array(slices, np.int64)[self._owner] <= 1
-        moves = np.array([name in {"level", "share"} for name in names], np.bool_)
+        moves = np.array([name in {"level", "share", "volume"} for name in names], np.bool_)
         watched = np.flatnonzero(single & moves)
         self._position = np.full(len(names), _NEVER, np.int64)
         self._position[watched] = np.arange(len(watched))
@@ -82,13 +91,17 @@ class Panel:
     def update(self, closed: NDArray[np.int64], end: int) -> None:
         """Show the closed blocks of these streams, which end before bucket `end`."""
         scorer, blocks, owner = self.scorer, self._blocks, self._owner
-        scorer.score(closed, blocks)
-        smooth = scorer.stats.smooth[owner]
+        scorer.score(closed, blocks, end)
+        smooth = self._smooth
         n = np.where(smooth & (scorer.n > 0), scorer.total[owner], scorer.n)
         units = np.where(smooth, blocks.extra[owner, 2], blocks.counts[self._counted_bin])
         span = (blocks.start, end)
         self.sr.update(closed, scorer.scores, (n, scorer.value, units, *span))
         self.rare.update(closed, (scorer.rare, scorer.total), span)
+        self.strength[closed] = np.maximum(
+            self.sr.evidence[closed] / self.score_threshold[closed],
+            self.rare.evidence[closed] / self.rare_threshold[closed],
+        )
         fresh = np.isin(owner, closed) & (self._position != _NEVER) & (scorer.n > 0)
         at = np.flatnonzero(fresh)
         position, scores = self._position[at], scorer.scores[at]
@@ -97,8 +110,8 @@ class Panel:
 
     def is_enough(self, closed: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Say for which of these streams the evidence reaches the threshold."""
-        enough = self.sr.evidence[closed] >= self.score_threshold[closed]
-        return enough | (self.rare.evidence[closed] >= self.rare_threshold[closed])
+        enough: NDArray[np.bool_] = self.strength[closed] >= 1.0
+        return enough
 
     def evidence(self, j: int) -> tuple[float, float, bool]:
         """Give the stronger of stream j's two watches: evidence, threshold, is it the rare one."""
@@ -146,6 +159,8 @@ class Panel:
 
     def distances(self, j: int) -> dict[str, float]:
         """Measure how far stream j's block is from the reference, over the reference's bins."""
+        if j >= self._blocks.table.binned:
+            return {}
         counts = self._blocks.bins(j)
         reference = np.array(self.profile.streams[j].reference.counts, np.int64)
         return {
@@ -157,10 +172,11 @@ class Panel:
         """Restart the alarming detectors of stream j."""
         self.sr.reset(j, end)
         self.rare.reset(j, end)
+        self.strength[j] = 0.0
 
     @property
     def _parts(self) -> dict[str, Any]:
-        banks = {"sr": self.sr, "rare": self.rare}
+        banks = {"scorer": self.scorer, "sr": self.sr, "rare": self.rare}
         return banks | {"adwin": self.adwin, "page_hinkley": self.page_hinkley}
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
@@ -171,13 +187,14 @@ class Panel:
             for key, array in part.snapshot().items()
         }
         ends = {"adwin_end": self.adwin_end, "page_hinkley_end": self.page_hinkley_end}
-        return state | ends
+        return state | ends | {"strength": self.strength}
 
     def restore(self, state: dict[str, NDArray[Any]]) -> None:
         """Take the state of all detectors from a snapshot."""
         for name, part in self._parts.items():
             keys = [key for key in state if key.startswith(f"{name}.")]
             part.restore({key.removeprefix(f"{name}."): state[key] for key in keys})
+        self.strength[:] = state["strength"]
         self.adwin_end[:] = state["adwin_end"]
         self.page_hinkley_end[:] = state["page_hinkley_end"]
 

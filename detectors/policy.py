@@ -9,12 +9,14 @@ Beside the budget stands a minimum effect: a shift that nobody would act on is n
 significant it is at 100,000 events a second.
 """
 
+import math
 import re
 from collections import Counter
 
 import msgspec
 import numpy as np
 
+from detectors.arithmetic import log
 from detectors.profile import Profile, Statistic, Stream
 
 __all__ = [
@@ -87,15 +89,19 @@ def _tier(profile: Profile, stream: Stream) -> str:
 def allowances(profile: Profile, policy: Policy) -> list[Allowance]:
     """Share the model's budget among its streams.
 
-    40 % go to prediction and error over all events, 40 % to features over all events, 20 % to
-    slices and missing values; equally within a group, and absent groups are left out.
+    40 % go to prediction and error over all events, 40 % to features and the rate over all
+    events, 20 % to slices and missing values; equally within a group, and absent groups are left
+    out.  Streams that cannot alarm take nothing: A_i is infinite.
     """
-    tiers = [_tier(profile, s) for s in profile.streams]
-    members = Counter(tiers)
+    tiers = [_tier(profile, s) if s.reference.may_alarm else "" for s in profile.streams]
+    members = Counter(tier for tier in tiers if tier)
     present = sum(_TIERS[tier] for tier in members)
     per_week = budget_per_week(policy.alarm_budget)
     shared = []
     for stream, tier in zip(profile.streams, tiers, strict=True):
+        if not tier:
+            shared.append(Allowance(math.inf, 0.0))
+            continue
         weight = _TIERS[tier] / present / members[tier]
         blocks_per_week = stream.reference.blocks_per_week
         steps = max(blocks_per_week / per_week, STEPS_MIN) / weight
@@ -106,22 +112,27 @@ def allowances(profile: Profile, policy: Policy) -> list[Allowance]:
 def error_of_reference(stream: Stream, statistic: Statistic) -> tuple[float, float]:
     """Give (delta, v): the largest mean and variance of a score that the reference allows.
 
-    m blocks know their own mean only to 1/sqrt(m) and their variance to sqrt((2 + kappa4) / m).
+    m blocks know their own mean only to 1/sqrt(m) and their variance to sqrt((2 + kappa4) / m);
+    what they cannot know of weekdays comes on top.
     """
     m = max(stream.reference.blocks, 1)
     c = 1.0 if m >= _WELL_KNOWN_BLOCKS else 1.5
-    return c / float(np.sqrt(m)), 1.0 + c * float(np.sqrt((2.0 + statistic.kappa4) / m))
+    variance = 1.0 + c * float(np.sqrt((2.0 + statistic.kappa4) / m))
+    return max(c / float(np.sqrt(m)), statistic.delta), variance
 
 
 def half_effect(stream: Stream, statistic: Statistic, policy: Policy) -> float:
     """Give half of a statistic's minimum effect in units of its block score.
 
     For the moments of a number the effect is in standard deviations of an event; for a share
-    it is relative, since a tenth of a standard deviation of a rare share is a large change.
+    it is relative, since a tenth of a standard deviation of a rare share is a large change; for
+    a rate likewise.
     """
     reference = stream.reference
     noise = statistic.within / max(reference.block_n, 1.0) + statistic.between
-    if statistic.bin < 0:
+    if statistic.name == "volume":
+        effect = float(log(1 + policy.min_effect_relative))
+    elif statistic.bin < 0:
         effect = policy.min_effect_sigma * float(np.sqrt(statistic.within))
     else:
         p = reference.counts[statistic.bin] / max(reference.n_scored, 1)

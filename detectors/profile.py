@@ -14,6 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from detectors.errors import ConfigError
+from detectors.season import NO_SEASON, Calendar, Season
 
 __all__ = [
     "SCHEMA",
@@ -45,11 +46,12 @@ class Channel(msgspec.Struct, frozen=True, omit_defaults=True):
 
     A numeric channel has `len(edges) + 1` bins: bin j holds edges[j-1] < x <= edges[j], so the
     first bin is below the reference's minimum and the last above its maximum.  A categorical
-    one has a bin for each category and a last one for everything unseen.
+    one has a bin for each category and a last one for everything unseen.  The rate of events
+    has no bins of events: one number stands for them.
     """
 
     name: str
-    kind: Literal["numeric", "categorical"]
+    kind: Literal["numeric", "categorical", "rate"]
     centre: float = 0.0
     scale: float = 1.0
     edges: tuple[float, ...] = ()
@@ -58,6 +60,8 @@ class Channel(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def bins(self) -> int:
         """Count the bins, the outer or unseen ones included."""
+        if self.kind == "rate":
+            return 1
         return (len(self.edges) if self.kind == "numeric" else len(self.categories)) + 1
 
     @property
@@ -66,12 +70,14 @@ class Channel(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.name.startswith("feature:")
 
 
-class Statistic(msgspec.Struct, frozen=True):
+class Statistic(msgspec.Struct, frozen=True, omit_defaults=True):
     """Hold what the reference's blocks say about one alarmable statistic of a stream.
 
     `within` is the variance of one event's contribution, `between` the variance from block to
     block on top of it; `sd`, `kappa3` and `kappa4` describe the standardised score.  `bin` is
-    the category's bin for a share, -1 for the statistics of a number.
+    the category's bin for a share, -1 for the statistics of a number.  `season` and (`phi`,
+    `theta`) are taken out before scores are made; `delta` is by how much the mean of a score may
+    be off where the reference is too short to know.
     """
 
     name: str
@@ -82,10 +88,17 @@ class Statistic(msgspec.Struct, frozen=True):
     kappa3: float
     kappa4: float
     bin: int = -1
+    season: Season = NO_SEASON
+    phi: float = 0.0
+    theta: float = 0.0
+    delta: float = 0.0
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """Hold the reference of one stream: counts a bin, blocks, statistics, and what is rare."""
+    """Hold the reference of one stream: counts a bin, blocks, statistics, and what is rare.
+
+    A stream that is `learning` is measured and does not alarm; the text says why.
+    """
 
     counts: tuple[int, ...]
     mean: float
@@ -98,11 +111,17 @@ class Reference(msgspec.Struct, frozen=True):
     rare: tuple[int, ...]
     rare_rate: float
     dispersion: float
+    learning: str = ""
 
     @property
     def n(self) -> int:
         """Count the reference's events of this stream."""
         return sum(self.counts)
+
+    @property
+    def may_alarm(self) -> bool:
+        """Say whether there is anything that the stream could alarm with."""
+        return not self.learning and bool(self.statistics or self.rare)
 
     @property
     def n_scored(self) -> int:
@@ -123,7 +142,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """Hold the reference of one model, as fitted.
 
     `slices[0]` is always `{}`, all events.  `streams` has one entry for each slice and channel
-    that has reference data, the `missing` streams after the values.
+    that has reference data, the `missing` streams after the values, and the rates of all slices
+    at the end.  `versions` are those that the reference has seen.  `parent` is the hash of the profile of which this one accepted a change.
     """
 
     schema: int = SCHEMA
@@ -133,8 +153,11 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     bucket_seconds: int
     block_events: int
     block_seconds: int
+    calendar: Calendar = Calendar()
+    parent: str = ""
     channels: tuple[Channel, ...]
     slices: tuple[dict[str, str], ...]
+    versions: tuple[str, ...] = ()
     streams: tuple[Stream, ...]
 
     @property

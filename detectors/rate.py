@@ -1,6 +1,7 @@
 """Rate: how many events each slice had in each whole block of time, silence included."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ _NONE = -1
 
 class RateMeter:
     """Count events by slice over absolute blocks of `buckets` buckets each.
+
+    The first block counts from its first bucket on: one that was joined in its middle would
+    look like a fall.
 
     >>> meter = RateMeter(slices=1, buckets=6)
     >>> meter.add(0, np.array([10]))
@@ -30,7 +34,9 @@ class RateMeter:
     def add(self, bucket: int, events: NDArray[np.int64]) -> None:
         """Add one bucket's events by slice, after `advance` to that bucket."""
         if self.block == _NONE:
-            self.block = bucket // self._buckets
+            self.block = self.busy = -(-bucket // self._buckets)
+        if bucket // self._buckets < self.block:
+            return
         self.busy = self.block
         self.counts += events
 
@@ -46,3 +52,12 @@ class RateMeter:
             yield block, self.counts.copy()
             self.counts[:] = 0
         self.block = max(self.block, current)
+
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """Give the state as named arrays."""
+        return {"counts": self.counts, "at": np.array([self.block, self.busy], np.int64)}
+
+    def restore(self, state: dict[str, NDArray[Any]]) -> None:
+        """Take the state from a snapshot."""
+        self.counts[:] = state["counts"]
+        self.block, self.busy = state["at"].tolist()

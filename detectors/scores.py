@@ -6,9 +6,15 @@ tails from *central* moments, so that a level that moves leaves the others alone
 what one event can do: lognormal, Student and normal data give the same scores.
 
 A category's score is (share - p) / sqrt(p (1 - p)).  Values that the reference hardly knows
-(fewer than one expected in a block, unseen, out of range) are counted as `rare` instead.
+(fewer than one expected in a block, unseen, out of range) are counted as `rare` instead.  A rate
+has one statistic, `volume = ln(events + 1/2)`, whose noise is that of the expected count.
 
-Sources: Neyman 1937, Rayner & Best 1989 (smooth tests); Laney 2002 (between-block variance).
+What season and the block before explain is taken out: with r = value - mean - season and
+z = r / sqrt(within / n + between), the score is w_t = z_t - phi z_{t-1} + theta w_{t-1} over its
+own sd, clipped at +-5.
+
+Sources: Neyman 1937, Rayner & Best 1989 (smooth tests); Laney 2002 (between-block variance);
+Alwan & Roberts 1988 (whitening).
 """
 
 from dataclasses import dataclass
@@ -18,17 +24,20 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from detectors.arithmetic import log
+from detectors.arithmetic import exp, log
 from detectors.blocks import Blocks, StreamTable
-from detectors.profile import Profile, Reference
+from detectors.profile import Channel, Profile, Reference
+from detectors.season import Clockwork, Seasons, clockwork, season_of_span, seasons_of
 
-__all__ = ["CLIP", "SMOOTH", "Scorer", "influence_variances", "is_smooth"]
+__all__ = ["CLIP", "SMOOTH", "VOLUME", "Scorer", "influence_variances", "is_smooth"]
 
 SMOOTH = ("level", "spread", "skew", "tails")
+VOLUME = "volume"
 CLIP = 5.0
 _VARIANCE_MIN = 0.02
 _SKEW_MAX = 9.0
 _TAILS_MAX = 30.0
+_SHARES, _MOMENTS, _RATE = 0, 1, 2
 _SHARE = -1
 
 
@@ -60,13 +69,15 @@ class _Statistics:
     """Hold all statistics of a model as arrays; stream j has `first[j]` to `first[j + 1]`."""
 
     first: NDArray[np.int64]
-    smooth: NDArray[np.bool_]
+    kind: NDArray[np.int64]
     bin: NDArray[np.int64]
     share: NDArray[np.float64]
     mean: NDArray[np.float64]
     within: NDArray[np.float64]
     between: NDArray[np.float64]
     sd: NDArray[np.float64]
+    phi: NDArray[np.float64]
+    theta: NDArray[np.float64]
 
 
 @njit(cache=True)
@@ -97,11 +108,11 @@ def _moments(counts: Any, keep: Any, x: Any, out: Any) -> Any:
 
 
 @njit(cache=True)
-def _score(closed: Any, blocks: Any, stats: Any, out: Any) -> None:
-    """Write statistic, score and n for each statistic, rare and n for each closed stream."""
+def _values(closed: Any, blocks: Any, stats: Any, out: Any) -> None:
+    """Write statistic and n for each statistic, rare and all events for each closed stream."""
     counts, bins, keep, x, rare = blocks
-    first, smooth, stat_bin, share, mean, within, between, sd = stats
-    value, score, n_of, rare_of, total_of = out
+    first, kind, stat_bin, share = stats
+    value, n_of, rare_of, total_of = out
     for j in closed:
         low, high = bins[j], bins[j + 1]
         n = total = hits = 0
@@ -111,33 +122,56 @@ def _score(closed: Any, blocks: Any, stats: Any, out: Any) -> None:
             hits += counts[b] * rare[b]
         rare_of[j] = hits
         total_of[j] = total
-        if smooth[j]:
+        if kind[j] == _MOMENTS:
             at = first[j]
             _moments(counts[low:high], keep[low:high], x[low:high], value[at : at + 4])
         for d in range(first[j], first[j + 1]):
             n_of[d] = n
-            if n == 0:
-                score[d] = 0.0
-                continue
-            if not smooth[j]:
+            if kind[j] == _RATE:
+                n_of[d] = 1
+                value[d] = log(n + 0.5)
+            elif kind[j] == _SHARES and n > 0:
                 p = share[d]
                 value[d] = (counts[low + stat_bin[d]] / n - p) / np.sqrt(p * (1.0 - p))
-            z = (value[d] - mean[d]) / np.sqrt(within[d] / n + between[d]) / sd[d]
-            score[d] = min(max(z, -CLIP), CLIP)
+
+
+@njit(cache=True)
+def _scores(closed: Any, when: Any, stats: Any, state: Any) -> None:
+    """Take season and memory out of the statistics of the closed streams; write their scores."""
+    start, end, bucket_ms, clock = when
+    first, kind, mean, within, between, sd, phi, theta, season_row, effects = stats
+    value, n_of, score, last_z, last_w = state
+    for j in closed:
+        for d in range(first[j], first[j + 1]):
+            if n_of[d] == 0:
+                score[d] = 0.0
+                continue
+            expected = mean[d]
+            if season_row[d] >= 0:
+                span = (start[j] * bucket_ms, end * bucket_ms)
+                expected += season_of_span(effects[season_row[d]], span, clock)
+            n = max(exp(expected), 0.5) if kind[j] == _RATE else float(n_of[d])
+            z = (value[d] - expected) / np.sqrt(within[d] / n + between[d])
+            w = z - phi[d] * last_z[d] + theta[d] * last_w[d]
+            last_z[d] = z
+            last_w[d] = w
+            score[d] = min(max(w / sd[d], -CLIP), CLIP)
 
 
 class Scorer:
     """Turn the closed blocks of one model into standardised scores.
 
     After `score`, the arrays `value` (the statistic itself), `scores` (clipped at +-5) and `n`
-    hold, for each statistic of the closed streams, the block's result; `rare` and `total` hold
-    the rare and all events of each closed stream.
+    (1 for a rate) hold, for each statistic of the closed streams, the block's result; `rare` and
+    `total` hold the rare and all events of each closed stream.
     """
 
     def __init__(self, profile: Profile, table: StreamTable, scale: NDArray[np.float64]) -> None:
         """Prepare the arrays; `scale` multiplies the reference sd of each statistic."""
         streams = profile.streams
         self.table = table
+        self._bucket_ms = profile.bucket_ms
+        self._clock: Clockwork = clockwork(profile.calendar)
         bins = int(table.first[-1])
         self.keep = np.zeros(bins, np.int64)
         self.rare_bins = np.zeros(bins, np.int64)
@@ -148,23 +182,39 @@ class Scorer:
             self.rare_bins[low:high][list(stream.reference.rare)] = 1
             if is_smooth(stream.reference):
                 self.x[low:high] = stream.reference.scores
-        self.stats = _statistics(profile, scale)
+        self.stats, self._seasons = _statistics(profile, scale)
         total = int(self.stats.first[-1])
         self.value = np.zeros(total)
         self.scores = np.zeros(total)
         self.n = np.zeros(total, np.int64)
+        self.last_z = np.zeros(total)
+        self.last_w = np.zeros(total)
         self.rare = np.zeros(len(streams), np.int64)
         self.total = np.zeros(len(streams), np.int64)
 
-    def score(self, closed: NDArray[np.int64], blocks: Blocks) -> None:
-        """Score the blocks of these streams."""
+    def score(self, closed: NDArray[np.int64], blocks: Blocks, end: int) -> None:
+        """Score the blocks of these streams, which end before bucket `end`."""
         s = self.stats
-        _score(
+        _values(
             closed,
             (blocks.counts, self.table.first, self.keep, self.x, self.rare_bins),
-            (s.first, s.smooth, s.bin, s.share, s.mean, s.within, s.between, s.sd),
-            (self.value, self.scores, self.n, self.rare, self.total),
+            (s.first, s.kind, s.bin, s.share),
+            (self.value, self.n, self.rare, self.total),
         )
+        _scores(
+            closed,
+            (blocks.start, end, self._bucket_ms, self._clock),
+            (s.first, s.kind, s.mean, s.within, s.between, s.sd, s.phi, s.theta, *self._seasons),
+            (self.value, self.n, self.scores, self.last_z, self.last_w),
+        )
+
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """Give what the next block's scores depend on, as named arrays."""
+        return {"last_z": self.last_z, "last_w": self.last_w}
+
+    def restore(self, state: dict[str, NDArray[Any]]) -> None:
+        """Take the state from a snapshot."""
+        self.last_z[:], self.last_w[:] = state["last_z"], state["last_w"]
 
 
 def _kept(reference: Reference) -> NDArray[np.int64]:
@@ -176,23 +226,39 @@ def _kept(reference: Reference) -> NDArray[np.int64]:
     return keep
 
 
-def _statistics(profile: Profile, scale: NDArray[np.float64]) -> _Statistics:
-    """Flatten the statistics of all streams."""
-    flat = [(s, stat) for s in profile.streams for stat in s.reference.statistics]
-    sizes = [len(s.reference.statistics) for s in profile.streams]
+def _kind(channel: Channel, reference: Reference) -> int:
+    """Say how a stream's statistics come from its counts."""
+    if channel.kind == "rate":
+        return _RATE
+    # A stream of few blocks has scores but no statistics: nothing may be written for it.
+    return _MOMENTS if is_smooth(reference) and reference.statistics else _SHARES
+
+
+def _statistics(profile: Profile, scale: NDArray[np.float64]) -> tuple[_Statistics, Seasons]:
+    """Flatten the statistics of all streams, and their seasons."""
+    streams = profile.streams
+    flat = [(s, stat) for s in streams for stat in s.reference.statistics]
+    sizes = [len(s.reference.statistics) for s in streams]
     shares = []
     for stream, stat in flat:
         reference = stream.reference
         share = reference.counts[stat.bin] / reference.n_scored if stat.bin != _SHARE else 0.5
         shares.append(share)
-    return _Statistics(
+    kinds = [_kind(profile.channels[s.channel], s.reference) for s in streams]
+
+    def column(name: str) -> NDArray[np.float64]:
+        return np.array([getattr(stat, name) for _, stat in flat], np.float64)
+
+    statistics = _Statistics(
         first=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
-        # A stream of few blocks has scores but no statistics: nothing may be written for it.
-        smooth=np.array([is_smooth(s.reference) for s in profile.streams]) & (np.array(sizes) > 0),
+        kind=np.array(kinds, np.int64),
         bin=np.array([stat.bin for _, stat in flat], np.int64),
         share=np.array(shares, np.float64),
-        mean=np.array([stat.mean for _, stat in flat], np.float64),
-        within=np.array([stat.within for _, stat in flat], np.float64),
-        between=np.array([stat.between for _, stat in flat], np.float64),
-        sd=np.array([stat.sd for _, stat in flat], np.float64) * scale,
+        mean=column("mean"),
+        within=column("within"),
+        between=column("between"),
+        sd=column("sd") * scale,
+        phi=column("phi"),
+        theta=column("theta"),
     )
+    return statistics, seasons_of([stat.season for _, stat in flat])

@@ -54,6 +54,10 @@ pane_seconds = 1
 bucket_seconds = 2
 lateness_seconds = 2
 tick_seconds = 1
+
+[detect]   # this stream knows no days and weeks, so that forty minutes of it are a reference
+learn_days = 0
+learn_blocks = 100
 """
 
 
@@ -132,7 +136,7 @@ class Demo:
         values = [value for _, value in log.until(end)]
         self._step(f"Reference: {len(values):,} events of the last {_REFERENCE_MS // 60_000} min")
         events = decode(values, None, config.limits).events
-        profile = fit(events, fit_options(config), config.policy)
+        profile = fit(events, fit_options(config, events), config.policy)
         (self._directory / "profile.json").write_text(render(profile), encoding="utf-8")
         self._step(
             f"Profile: {len(profile.channels)} channels in {len(profile.slices)} slices, "

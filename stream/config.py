@@ -12,6 +12,7 @@ import difflib
 import os
 import tomllib
 from collections.abc import Mapping
+from datetime import date
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal
@@ -66,7 +67,10 @@ class KafkaConfig(_Section, frozen=True):
 
 
 class TimeConfig(_Section, frozen=True):
-    """Fix how time is cut; None takes the profile's proposal."""
+    """Fix how time is cut and read; None takes the profile's proposal.
+
+    Seasons follow the local time of `zone`; `holidays` are dates that count as Sundays.
+    """
 
     preset: Literal["default", "realtime", "batchy"] = "default"
     pane_seconds: int = 2
@@ -74,6 +78,8 @@ class TimeConfig(_Section, frozen=True):
     block_seconds: int | None = None
     lateness_seconds: int = 5
     tick_seconds: int = 2
+    zone: str = "UTC"
+    holidays: tuple[date, ...] = ()
 
 
 class SlicesConfig(_Section, frozen=True):
@@ -83,10 +89,16 @@ class SlicesConfig(_Section, frozen=True):
 
 
 class DetectConfig(_Section, frozen=True):
-    """Choose what alarms, and how many events make a block."""
+    """Choose what alarms, how many events make a block, and what a reference must have.
+
+    Streams whose reference is shorter than `learn_days` or `learn_blocks` are shown, and do not
+    alarm.
+    """
 
     detectors: tuple[Literal["sr"], ...] = ("sr",)
     block_events: int = 50
+    learn_days: float = 2.0
+    learn_blocks: int = 500
 
 
 class ColumnsConfig(_Section, frozen=True):
@@ -254,6 +266,8 @@ def _check_ranges(config: Config, where: str) -> None:
         ("time.lateness_seconds", config.time.lateness_seconds, 0, 86_400),
         ("time.tick_seconds", config.time.tick_seconds, 1, 3_600),
         ("detect.block_events", config.detect.block_events, 20, 1_000_000),
+        ("detect.learn_days", config.detect.learn_days, 0, 3_650),
+        ("detect.learn_blocks", config.detect.learn_blocks, 30, 1_000_000),
         ("policy.min_effect_sigma", config.policy.min_effect_sigma, 0.001, 10),
         ("policy.min_effect_relative", config.policy.min_effect_relative, 0.001, 10),
         ("judge.snapshot_seconds", config.judge.snapshot_seconds, 1, 86_400),

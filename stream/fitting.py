@@ -1,7 +1,7 @@
 """Files to profiles: read a reference, fit it, load it back."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from detectors.channels import FitOptions
@@ -12,17 +12,22 @@ from detectors.profile import Profile, load
 from stream.config import Config
 from stream.decode.json_events import decode
 from stream.sources import read_rows
+from stream.zones import calendar_of
 
 __all__ = ["fit_file", "fit_options", "load_file"]
 
 
-def fit_options(config: Config) -> FitOptions:
-    """Take a fit's choices out of the configuration."""
+def fit_options(config: Config, events: Sequence[Event]) -> FitOptions:
+    """Take the choices of a fit of these events out of the configuration."""
+    start_ms = min((event.time_ms for event in events), default=0)
     return FitOptions(
         bucket_seconds=config.time.bucket_seconds,
         block_seconds=config.time.block_seconds,
         block_events=config.detect.block_events,
         by=config.slices.by,
+        learn_days=config.detect.learn_days,
+        learn_blocks=config.detect.learn_blocks,
+        calendar=calendar_of(config.time.zone, config.time.holidays, start_ms),
     )
 
 
@@ -53,7 +58,7 @@ def fit_file(
         )
     chosen = [e for e in events if model is None or e.model == model]
     try:
-        return fit(chosen, fit_options(config), config.policy), rejected
+        return fit(chosen, fit_options(config, chosen), config.policy), rejected
     except ValueError as error:
         reasons = ", ".join(f"{code} {n:,}" for code, n in rejected.most_common(5))
         raise ConfigError(

@@ -55,6 +55,7 @@ def config_file(directory: Path, bootstrap: str, prefix: str, **judge: int) -> P
     path = directory / "driftline.toml"
     rows = [f'bootstrap = "{bootstrap}"', f'prefix = "{prefix}"', "session_timeout_seconds = 6"]
     lines = ["[kafka]", *rows, "[judge]", *(f"{k} = {v}" for k, v in judge.items())]
+    lines += ["[detect]", "learn_days = 0", "learn_blocks = 100"]
     path.write_text("\n".join(lines) + "\n")
     return path
 

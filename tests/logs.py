@@ -29,6 +29,8 @@ START_MS = 1_767_225_600_000
 PANE_MS = 2_000
 TICK_MS = 2_000
 LATENESS_MS = 5_000
+# A log of hours is enough of a reference for these tests.
+SHORT = FitOptions(learn_days=0.0, learn_blocks=30)
 SEMANTICS = Semantics(Policy(), LATENESS_MS, "config")
 T = TypeVar("T")
 COUNTRIES = ("DE", "FR", "US")
@@ -101,7 +103,7 @@ def _pairs(*columns: Any) -> Iterator[tuple[Any, ...]]:
 @cache
 def profile() -> Profile:
     """Fit the reference: 30,000 events, 500 blocks of 60."""
-    return fit(events(30_000, seed=1), FitOptions(), Policy())
+    return fit(events(30_000, seed=1), SHORT, Policy())
 
 
 def book(*profiles: Profile) -> ProfileBook:

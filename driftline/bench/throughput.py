@@ -128,7 +128,7 @@ def _profile(plan: Plan, config: Config) -> Profile:
         events_per_second=_REFERENCE_PER_SECOND,
     )
     reference = [e for c in chunks for e in decode(c, None, config.limits).events]
-    return fit(reference, fit_options(config), config.policy)
+    return fit(reference, fit_options(config, reference), config.policy)
 
 
 def _fill(plan: Plan, log: EventLog, tell: Callable[[str], None]) -> None:

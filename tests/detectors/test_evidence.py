@@ -7,7 +7,6 @@ import pytest
 from logs import Shift
 
 from detectors.alert import Alert
-from detectors.channels import FitOptions
 from detectors.drift.shiryaev_roberts import Lead
 from detectors.events import Event, Scalar
 from detectors.evidence import rare_alarm, score_alarm
@@ -19,7 +18,7 @@ from detectors.wording import Change, sentence, sentence_resolved
 
 def first_alert(reference: list[Event], log: list[Event], channel: str) -> Alert:
     """Fit one log, judge another, and give the first alert of a channel over all events."""
-    profile = fit(reference, FitOptions(by=()), Policy())
+    profile = fit(reference, msgspec.structs.replace(logs.SHORT, by=()), Policy())
     return next(a for a in logs.alerts(log, logs.book(profile)) if a.channel == channel)
 
 

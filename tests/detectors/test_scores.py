@@ -72,8 +72,9 @@ def scored(reference: Reference, counts: list[int]) -> Scorer:
     table = stream_table(profile, layout)
     blocks = Blocks(table, layout, (50, 6))
     blocks.counts[:] = counts
+    blocks.start[:] = 0
     scorer = Scorer(profile, table, np.ones(len(reference.statistics)))
-    scorer.score(np.array([0]), blocks)
+    scorer.score(np.array([0]), blocks, 1)
     return scorer
 
 
@@ -183,10 +184,11 @@ def test_a_block_of_rare_values_alone_has_no_score_of_an_earlier_block(
     blocks = Blocks(table, layout, (50, 6))
     scorer = Scorer(profile, table, np.ones(4))
     blocks.counts[:] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 10, 50, 0]
-    scorer.score(np.array([0]), blocks)
+    blocks.start[:] = 0
+    scorer.score(np.array([0]), blocks, 1)
     assert scorer.scores.any()
     blocks.counts[:] = rare_only
-    scorer.score(np.array([0]), blocks)
+    scorer.score(np.array([0]), blocks, 1)
     assert scorer.scores.tolist() == [0.0] * 4
     assert scorer.n.tolist() == [0] * 4
 
@@ -197,8 +199,9 @@ def test_streams_that_did_not_close_keep_what_they_had() -> None:
     table = stream_table(profile, layout)
     blocks = Blocks(table, layout, (50, 6))
     blocks.counts[:] = 7
+    blocks.start[:] = 0
     scorer = Scorer(profile, table, np.ones(5))
-    scorer.score(np.array([1]), blocks)
+    scorer.score(np.array([1]), blocks, 1)
     assert scorer.n.tolist() == [0, 0, 0, 0, 14]
 
 
@@ -209,7 +212,8 @@ def test_a_stream_of_too_few_blocks_for_statistics_writes_nothing_beside_itself(
     table = stream_table(profile, layout)
     blocks = Blocks(table, layout, (50, 6))
     blocks.counts[:] = range(26)
+    blocks.start[:] = 0
     scorer = Scorer(profile, table, np.ones(4))
-    scorer.score(np.array([0]), blocks)
+    scorer.score(np.array([0]), blocks, 1)
     assert scorer.value.tolist() == [0.0] * 4
     assert scorer.total[0] == sum(range(13))

@@ -13,20 +13,24 @@ from detectors.fit import fit
 from detectors.profile import Profile
 from driftline.demo_log import BROKEN_CHANNEL, BROKEN_SLICE, EventLog
 from stream.backtest import Backtest
-from stream.config import Config, TimeConfig
+from stream.config import Config, DetectConfig, TimeConfig
 from stream.decode.json_events import decode
 from stream.fitting import fit_options
 
 START_MS = 1_767_225_600_000
 RATE = 60.0
-CONFIG = Config(time=TimeConfig(pane_seconds=1, bucket_seconds=2, lateness_seconds=2))
+CONFIG = Config(
+    time=TimeConfig(pane_seconds=1, bucket_seconds=2, lateness_seconds=2),
+    detect=DetectConfig(learn_days=0, learn_blocks=100),
+)
 
 
 @cache
 def profile() -> Profile:
     log = EventLog(seed=1, rate=RATE, start_ms=START_MS - 2_400_000)
     values = [value for _, value in log.until(START_MS)]
-    return fit(decode(values, None, CONFIG.limits).events, fit_options(CONFIG), CONFIG.policy)
+    events = decode(values, None, CONFIG.limits).events
+    return fit(events, fit_options(CONFIG, events), CONFIG.policy)
 
 
 def firing(log: EventLog, end_ms: int, directory: Path) -> list[Alert]:

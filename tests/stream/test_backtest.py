@@ -168,7 +168,7 @@ def shop() -> Profile:
             msgspec.structs.replace(e, version=None, latency_seconds=None)
             for e in logs.events(20_000, seed=1)
         ],
-        FitOptions(),
+        logs.SHORT,
         Policy(),
     )
 
