@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from detectors.alert import nine_digits
 from detectors.drift.shiryaev_roberts import peak
-from detectors.policy import Policy, error_of_reference, half_effect
+from detectors.policy import Policy, tuning
 from detectors.profile import Statistic, Stream
 from detectors.scores import CLIP, VOLUME
 from detectors.season import NO_SEASON
@@ -169,7 +169,5 @@ def _guarded(stream: Stream, stat: Statistic, w: NDArray[np.float64], policy: Po
 
 def _peak(stream: Stream, stat: Statistic, w: NDArray[np.float64], policy: Policy) -> float:
     """Find the largest evidence that the reference's own scores would have gathered."""
-    error, variance = error_of_reference(stream, stat)
-    delta = max(error, half_effect(stream, stat, policy))
-    cumulants = np.array([[variance, stat.kappa3, stat.kappa4]])
-    return peak(w / max(delta, 1.0), min(delta, 1.0), cumulants)
+    tuned = tuning(stream, stat, policy)
+    return peak(w / tuned.scale, tuned.delta, np.array([tuned[2:]]))

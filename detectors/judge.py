@@ -132,7 +132,7 @@ class ModelJudge:
             block = (start, closed.end, int(panel.scorer.total[j]))
             if alarms:
                 yield from self.life.alarmed(j, block, panel)
-                panel.reset(j, closed.end)
+                panel.reset(j)
             else:
                 yield from self.life.silent(j, block)
         self.blocks.clear(closed.streams)

@@ -18,7 +18,7 @@ from detectors.drift.adwin import AdwinBank
 from detectors.drift.page_hinkley import PageHinkleyBank
 from detectors.drift.shiryaev_roberts import RareBank, ShiryaevRobertsBank
 from detectors.evidence import Alarm, rare_alarm, score_alarm
-from detectors.policy import Allowance, Policy, allowances, error_of_reference, half_effect
+from detectors.policy import Allowance, Policy, allowances, tuning
 from detectors.profile import Profile
 from detectors.scores import SMOOTH, Scorer
 
@@ -43,16 +43,10 @@ class Panel:
         self.allowances = allowances(profile, policy) if granted is None else list(granted)
         self._blocks = blocks
         flat = [(s, stat) for s in profile.streams for stat in s.reference.statistics]
-        bounds = np.array([error_of_reference(*pair) for pair in flat]).reshape(-1, 2)
-        effects = np.array([half_effect(s, stat, policy) for s, stat in flat], np.float64)
-        delta = np.maximum(bounds[:, 0], effects)
-        # Where the minimum effect fills the scale, the block is scored as if it held only the
-        # events that the effect needs: otherwise nothing could ever pass the clip.
-        self.scorer = Scorer(profile, blocks.table, np.maximum(1.0, delta))
-        kappas = np.array([(stat.kappa3, stat.kappa4) for _, stat in flat]).reshape(-1, 2)
-        cumulants = np.column_stack([bounds[:, 1], kappas])
+        tuned = np.array([tuning(s, stat, policy) for s, stat in flat]).reshape(-1, 5)
+        self.scorer = Scorer(profile, blocks.table, tuned[:, 0])
         first = self.scorer.stats.first
-        self.sr = ShiryaevRobertsBank(first, np.minimum(delta, 1.0), cumulants)
+        self.sr = ShiryaevRobertsBank(first, tuned[:, 1], tuned[:, 2:])
         self.rare = RareBank(
             np.array([s.reference.rare_rate for s in profile.streams], np.float64),
             np.array([s.reference.dispersion for s in profile.streams], np.float64),
@@ -95,9 +89,8 @@ class Panel:
         smooth = self._smooth
         n = np.where(smooth & (scorer.n > 0), scorer.total[owner], scorer.n)
         units = np.where(smooth, blocks.extra[owner, 2], blocks.counts[self._counted_bin])
-        span = (blocks.start, end)
-        self.sr.update(closed, scorer.scores, (n, scorer.value, units, *span))
-        self.rare.update(closed, (scorer.rare, scorer.total), span)
+        self.sr.update(closed, scorer.scores, (n, scorer.value, units, blocks.start))
+        self.rare.update(closed, (scorer.rare, scorer.total), blocks.start)
         self.strength[closed] = np.maximum(
             self.sr.evidence[closed] / self.score_threshold[closed],
             self.rare.evidence[closed] / self.rare_threshold[closed],
@@ -168,10 +161,10 @@ class Panel:
             "js": nine_digits(float(jensen_shannon(counts, reference))),
         }
 
-    def reset(self, j: int, end: int) -> None:
+    def reset(self, j: int) -> None:
         """Restart the alarming detectors of stream j."""
-        self.sr.reset(j, end)
-        self.rare.reset(j, end)
+        self.sr.reset(j)
+        self.rare.reset(j)
         self.strength[j] = 0.0
 
     @property

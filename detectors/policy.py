@@ -12,6 +12,7 @@ significant it is at 100,000 events a second.
 import math
 import re
 from collections import Counter
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -23,10 +24,11 @@ __all__ = [
     "RARE_SHARE",
     "Allowance",
     "Policy",
+    "Tuning",
     "allowances",
     "budget_per_week",
-    "error_of_reference",
     "half_effect",
+    "tuning",
 ]
 
 OVERSHOOT = 0.5
@@ -109,16 +111,42 @@ def allowances(profile: Profile, policy: Policy) -> list[Allowance]:
     return shared
 
 
-def error_of_reference(stream: Stream, statistic: Statistic) -> tuple[float, float]:
-    """Give (delta, v): the largest mean and variance of a score that the reference allows.
+class Tuning(NamedTuple):
+    """Say what the mixture takes for granted about one statistic's scores.
 
-    m blocks know their own mean only to 1/sqrt(m) and their variance to sqrt((2 + kappa4) / m);
-    what they cannot know of weekdays comes on top.
+    Scores are divided by `scale`; under the null their mean is at most `delta`, their variance
+    at most `variance`, and their cumulants those of the reference.
+    """
+
+    scale: float
+    delta: float
+    variance: float
+    kappa3: float
+    kappa4: float
+
+
+def tuning(stream: Stream, statistic: Statistic, policy: Policy) -> Tuning:
+    """Tune the mixture to what the reference does not know and what the user does not mind.
+
+    m blocks know their own mean only to c / sqrt(m) and their variance to c sqrt((2 + kappa4) / m);
+    what they cannot know of weekdays and half of the minimum effect are allowed as well.  Where
+    that allowance fills the scale (a block of 100,000 events), scores are measured in units of
+    it: otherwise nothing could ever pass the clip.
     """
     m = max(stream.reference.blocks, 1)
     c = 1.0 if m >= _WELL_KNOWN_BLOCKS else 1.5
+    unknown = max(c / float(np.sqrt(m)), statistic.delta)
+    delta = max(unknown, half_effect(stream, statistic, policy))
     variance = 1.0 + c * float(np.sqrt((2.0 + statistic.kappa4) / m))
-    return max(c / float(np.sqrt(m)), statistic.delta), variance
+    scale = max(1.0, delta)
+    square = scale * scale
+    return Tuning(
+        scale=scale,
+        delta=delta / scale,
+        variance=variance / square,
+        kappa3=statistic.kappa3 / (square * scale),
+        kappa4=statistic.kappa4 / (square * square),
+    )
 
 
 def half_effect(stream: Stream, statistic: Statistic, policy: Policy) -> float:

@@ -143,7 +143,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
     `slices[0]` is always `{}`, all events.  `streams` has one entry for each slice and channel
     that has reference data, the `missing` streams after the values, and the rates of all slices
-    at the end.  `versions` are those that the reference has seen.  `parent` is the hash of the profile of which this one accepted a change.
+    at the end.  `versions` are those that the reference has seen.  `parent` is the hash of the
+    profile of which this one accepted a change.
     """
 
     schema: int = SCHEMA

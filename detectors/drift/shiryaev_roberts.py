@@ -40,8 +40,8 @@ _NONE = -1
 class Lead:
     """Say what drives a stream's evidence: statistic, side (0 up, 1 down), onset, sums since.
 
-    `onset` is the bucket after the last one at which the leading accumulator was below 1; where
-    it never was, the first bucket of all.
+    `onset` is the end of the last block at which the sum of the leading accumulator's log
+    likelihood ratios was at its least: the most likely time of the change for its shift.
     `n`, `value` and `units` are the sums since then of events, statistic x events, and Sigma q
     (for a number) or the count (for a share or a rare thing).
     """
@@ -58,8 +58,8 @@ class Lead:
 def _step(closed: Any, tuning: Any, seen: Any, state: Any) -> None:
     """Advance every accumulator of the closed streams by one block; write mean R a stream."""
     first, delta, psi, shifts = tuning
-    scores, n_of, value, units, start, end = seen
-    r, onset, sums_n, sums_value, sums_units, evidence, lead = state
+    scores, n_of, value, units, start = seen
+    r, gain, onset, sums_n, sums_value, sums_units, evidence, lead = state
     for j in closed:
         total = 0.0
         top = -1.0
@@ -69,17 +69,14 @@ def _step(closed: Any, tuning: Any, seen: Any, state: Any) -> None:
             for side in range(2):
                 w = scores[d] if side == 0 else -scores[d]
                 for k in range(shifts.shape[0]):
-                    old = r[d, side, k]
-                    if old < 1.0:
+                    if gain[d, side, k] <= 0.0:
+                        onset[d, side, k] = start[j]
                         sums_n[d, side, k] = 0
                         sums_value[d, side, k] = 0.0
                         sums_units[d, side, k] = 0
-                    new = (1.0 + old) * exp(shifts[k] * (w - delta[d]) - psi[d, side, k])
-                    r[d, side, k] = min(new, _CEILING)
-                    if onset[d, side, k] == _NONE:
-                        onset[d, side, k] = start[j]
-                    if new < 1.0:
-                        onset[d, side, k] = end
+                    step = shifts[k] * (w - delta[d]) - psi[d, side, k]
+                    r[d, side, k] = min((1.0 + r[d, side, k]) * exp(step), _CEILING)
+                    gain[d, side, k] = max(gain[d, side, k] + step, 0.0)
                     sums_n[d, side, k] += n_of[d]
                     sums_value[d, side, k] += n_of[d] * value[d]
                     sums_units[d, side, k] += units[d]
@@ -107,6 +104,7 @@ class ShiryaevRobertsBank:
         self.first = first
         self._tuning = (first, delta, _psi(cumulants), SHIFTS)
         self.r = np.zeros(shape)
+        self.gain = np.zeros(shape)
         self.onset = np.full(shape, _NONE, np.int64)
         self.sums_n = np.zeros(shape, np.int64)
         self.sums_value = np.zeros(shape)
@@ -119,8 +117,8 @@ class ShiryaevRobertsBank:
     ) -> None:
         """Take one block of each closed stream.
 
-        `scores` and the first three of `since` = (n, value, units, start, end) are by statistic,
-        `start` (the bucket a block began with) by stream; all blocks end before bucket `end`.
+        `scores` and the first three of `since` = (n, value, units, start) are by statistic,
+        `start` (the bucket that a block began with) by stream.
         """
         _step(closed, self._tuning, (scores, *since), self._state)
 
@@ -137,21 +135,21 @@ class ShiryaevRobertsBank:
             units=int(self.sums_units[at]),
         )
 
-    def reset(self, stream: int, end: int) -> None:
+    def reset(self, stream: int) -> None:
         """Restart a stream's accumulators after an alarm."""
         low, high = self.first[stream], self.first[stream + 1]
         self.r[low:high] = 0.0
-        self.onset[low:high] = end
+        self.gain[low:high] = 0.0
         self.evidence[stream] = 0.0
 
     @property
     def _state(self) -> tuple[Any, ...]:
         sums = (self.sums_n, self.sums_value, self.sums_units)
-        return (self.r, self.onset, *sums, self.evidence, self.lead)
+        return (self.r, self.gain, self.onset, *sums, self.evidence, self.lead)
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """Give the state as named arrays."""
-        names = ("r", "onset", "sums_n", "sums_value", "sums_units", "evidence", "lead")
+        names = ("r", "gain", "onset", "sums_n", "sums_value", "sums_units", "evidence", "lead")
         return {name: getattr(self, name) for name in names}
 
     def restore(self, state: dict[str, NDArray[Any]]) -> None:
@@ -196,9 +194,9 @@ def _psi(cumulants: NDArray[np.float64]) -> NDArray[np.float64]:
 @njit(cache=True)
 def _rare_step(closed: Any, tuning: Any, seen: Any, state: Any) -> None:
     """Advance the Poisson likelihood ratios of the closed streams by one block."""
-    rare, total, start, end = seen
+    rare, total, start = seen
     rate, dispersion, multipliers = tuning
-    r, onset, sums_rare, sums_n, evidence, lead = state
+    r, gain, onset, sums_rare, sums_n, evidence, lead = state
     for j in closed:
         evidence[j] = 0.0
         if rate[j] <= 0.0:
@@ -208,16 +206,14 @@ def _rare_step(closed: Any, tuning: Any, seen: Any, state: Any) -> None:
         top = -1.0
         for k in range(multipliers.shape[0]):
             m = multipliers[k]
-            if r[j, k] < 1.0:
+            if gain[j, k] <= 0.0:
+                onset[j, k] = start[j]
                 sums_rare[j, k] = 0
                 sums_n[j, k] = 0
-            step = observed * log(m) - (m - 1.0) * expected
-            new = min((1.0 + r[j, k]) * exp(min(step, 500.0)), _CEILING)
+            step = min(observed * log(m) - (m - 1.0) * expected, 500.0)
+            new = min((1.0 + r[j, k]) * exp(step), _CEILING)
             r[j, k] = new
-            if onset[j, k] == _NONE:
-                onset[j, k] = start[j]
-            if new < 1.0:
-                onset[j, k] = end
+            gain[j, k] = max(gain[j, k] + step, 0.0)
             sums_rare[j, k] += rare[j]
             sums_n[j, k] += total[j]
             evidence[j] += new / multipliers.shape[0]
@@ -239,6 +235,7 @@ class RareBank:
         shape = (len(rate), len(MULTIPLIERS))
         self._tuning = (rate, dispersion, MULTIPLIERS)
         self.r = np.zeros(shape)
+        self.gain = np.zeros(shape)
         self.onset = np.full(shape, _NONE, np.int64)
         self.sums_rare = np.zeros(shape, np.int64)
         self.sums_n = np.zeros(shape, np.int64)
@@ -249,15 +246,12 @@ class RareBank:
         self,
         closed: NDArray[np.int64],
         counts: tuple[NDArray[np.int64], NDArray[np.int64]],
-        span: tuple[NDArray[np.int64], int],
+        start: NDArray[np.int64],
     ) -> None:
-        """Take one block of each closed stream: its (rare, total) counts and (start, end) buckets.
-
-        All are by stream, but `end` is the same for all.
-        """
+        """Take one block of each closed stream: its (rare, total) counts, and its first bucket."""
         sums = (self.sums_rare, self.sums_n)
-        state = (self.r, self.onset, *sums, self.evidence, self.lead)
-        _rare_step(closed, self._tuning, (*counts, *span), state)
+        state = (self.r, self.gain, self.onset, *sums, self.evidence, self.lead)
+        _rare_step(closed, self._tuning, (*counts, start), state)
 
     def lead_of(self, stream: int) -> Lead:
         """Name the onset and the counts behind a stream's evidence."""
@@ -265,15 +259,15 @@ class RareBank:
         hits, n = int(self.sums_rare[stream, k]), int(self.sums_n[stream, k])
         return Lead(-1, 0, int(self.onset[stream, k]), n, float(hits), hits)
 
-    def reset(self, stream: int, end: int) -> None:
+    def reset(self, stream: int) -> None:
         """Restart a stream's accumulators after an alarm."""
         self.r[stream] = 0.0
-        self.onset[stream] = end
+        self.gain[stream] = 0.0
         self.evidence[stream] = 0.0
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """Give the state as named arrays."""
-        names = ("r", "onset", "sums_rare", "sums_n", "evidence", "lead")
+        names = ("r", "gain", "onset", "sums_rare", "sums_n", "evidence", "lead")
         return {name: getattr(self, name) for name in names}
 
     def restore(self, state: dict[str, NDArray[Any]]) -> None:

@@ -10,12 +10,13 @@ from detectors.policy import (
     Policy,
     allowances,
     budget_per_week,
-    error_of_reference,
     half_effect,
+    tuning,
 )
 from detectors.profile import Profile, Statistic, Stream
 
 HUGE = Policy(alarm_budget="1/month")
+NO_EFFECT = Policy(min_effect_sigma=1e-9, min_effect_relative=1e-9)
 
 
 def busy(profile: Profile, blocks_per_week: float) -> Profile:
@@ -155,6 +156,27 @@ def test_the_minimum_effect_of_a_share_is_relative() -> None:
 @pytest.mark.parametrize(("blocks", "c"), [(400, 1.5), (1_600, 1.0)])
 def test_a_short_reference_allows_for_its_own_error(blocks: int, c: float) -> None:
     stream = stream_of("level", 50, blocks=blocks)
-    delta, variance = error_of_reference(stream, stream.reference.statistics[0])
-    assert delta == pytest.approx(c / np.sqrt(blocks))
-    assert variance == pytest.approx(1 + c * np.sqrt(2 / blocks))
+    tuned = tuning(stream, stream.reference.statistics[0], NO_EFFECT)
+    assert tuned.scale == 1.0
+    assert tuned.delta == pytest.approx(c / np.sqrt(blocks))
+    assert tuned.variance == pytest.approx(1 + c * np.sqrt(2 / blocks))
+
+
+def test_weekdays_that_the_reference_cannot_know_are_allowed_for() -> None:
+    stream = stream_of("level", 50)
+    stat = msgspec.structs.replace(stream.reference.statistics[0], delta=0.7)
+    assert tuning(stream, stat, NO_EFFECT).delta == 0.7
+
+
+def test_a_large_block_is_measured_in_units_of_the_minimum_effect() -> None:
+    stream = stream_of("level", 100_000)
+    stat = msgspec.structs.replace(stream.reference.statistics[0], kappa3=0.8, kappa4=0.4)
+    tuned = tuning(stream, stat, Policy(min_effect_sigma=0.1))
+    scale = 0.05 * np.sqrt(100_000)
+    assert (tuned.scale, tuned.delta) == (pytest.approx(scale), 1.0)
+    assert tuned.variance == pytest.approx((1 + tuned_error(stream, stat)) / scale**2)
+    assert (tuned.kappa3, tuned.kappa4) == pytest.approx((0.8 / scale**3, 0.4 / scale**4))
+
+
+def tuned_error(stream: Stream, stat: Statistic) -> float:
+    return float(1.0 * np.sqrt((2 + stat.kappa4) / stream.reference.blocks))

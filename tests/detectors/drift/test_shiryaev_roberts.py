@@ -37,7 +37,7 @@ def feed(to: ShiryaevRobertsBank, scores: NDArray[np.float64], end: int, n: int 
     streams = len(to.evidence)
     counts = np.full(len(scores), n)
     starts = np.full(streams, end - 1)
-    to.update(np.arange(streams), scores, (counts, scores * 2, counts * 3, starts, end))
+    to.update(np.arange(streams), scores, (counts, scores * 2, counts * 3, starts))
 
 
 def psi(shift: float, side: int, cumulants: tuple[float, ...]) -> float:
@@ -144,12 +144,25 @@ def test_a_change_from_the_first_block_on_begins_with_that_block() -> None:
     assert subject.lead_of(0).onset == 1_000
 
 
+def test_the_onset_is_near_the_change_however_long_the_quiet_before() -> None:
+    draw = np.random.default_rng(12)
+    errors = []
+    for _ in range(60):
+        subject = bank()
+        for end in range(1, 600):
+            feed(subject, np.clip(draw.normal(0.6 * (end > 300), 1, 1), -5, 5), end)
+            if end > 300 and subject.evidence[0] >= 5_000:
+                break
+        errors.append(abs(subject.lead_of(0).onset - 300))
+    assert np.median(errors) <= 10
+
+
 def test_an_alarm_restarts_one_stream_and_leaves_the_others() -> None:
     subject = bank(2)
     for end in range(1, 11):
         feed(subject, np.array([2.0, 2.0]), end)
     other = float(subject.evidence[1])
-    subject.reset(0, 10)
+    subject.reset(0)
     assert (subject.evidence[0], subject.evidence[1]) == (0.0, other)
     feed(subject, np.array([3.0, 0.0]), 11)
     fresh = bank()
@@ -163,7 +176,7 @@ def test_streams_without_a_new_block_keep_their_evidence() -> None:
     feed(subject, np.array([2.0, 2.0]), 1)
     before = subject.evidence.copy()
     counts = np.full(2, 50)
-    since = (counts, counts * 1.0, counts, np.array([1, 1]), 2)
+    since = (counts, counts * 1.0, counts, np.array([1, 1]))
     subject.update(np.array([1]), np.array([3.0, 3.0]), since)
     assert subject.evidence[0] == before[0]
     assert subject.evidence[1] > before[1]
@@ -201,8 +214,7 @@ def rare_bank(streams: int, rate: float, dispersion: float = 1.0) -> RareBank:
 
 def feed_rare(to: RareBank, hits: NDArray[np.int64], end: int, n: int = 50) -> None:
     streams = len(hits)
-    span = (np.full(streams, end - 1), end)
-    to.update(np.arange(streams), (hits, np.full(streams, n)), span)
+    to.update(np.arange(streams), (hits, np.full(streams, n)), np.full(streams, end - 1))
 
 
 @given(
