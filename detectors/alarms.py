@@ -5,6 +5,8 @@ One stream has at most one open alert.  When its evidence reaches the threshold 
 holds, with a new revision only when its severity rises; when they have been silent for long
 enough it resolves.  Long enough is at least HOLD_BLOCKS, and twice as long as the change took
 to be found, so that a small change that takes long to find again does not flap.
+
+The onset stays what it was when the alert fired: a detector that was restarted since cannot know.
 """
 
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ import msgspec
 from detectors.alert import Alert, AlertEffect, Block, alert_id, instant, nine_digits
 from detectors.arithmetic import log
 from detectors.evidence import Alarm
+from detectors.incident import Incidents, Place
 from detectors.panel import Panel
 from detectors.policy import Policy
 from detectors.profile import Profile
@@ -43,6 +46,7 @@ class AlertLife:
         self.profile = profile
         self.policy = policy
         self.config = config
+        self.incidents = Incidents(profile, config)
         self.open: dict[int, OpenAlert] = {}
 
     def alarmed(self, j: int, block: tuple[int, int, int], panel: Panel) -> Iterator[Alert]:
@@ -54,6 +58,9 @@ class AlertLife:
             change = msgspec.structs.replace(change, onset_ms=opened.change.onset_ms)
         alert = self._alert(j, (alarm, change), block, panel)
         if opened is None:
+            at = Place(alarm.onset, *block[:2])
+            incident = self.incidents.join(j, alert, panel, at)
+            alert = msgspec.structs.replace(alert, incident=incident)
             steps = max(1, alarm.n // max(block[2], 1))
             self.open[j] = OpenAlert(alert, change, 0, max(HOLD_BLOCKS, 2 * steps))
             yield alert
@@ -69,6 +76,7 @@ class AlertLife:
             revision=first.revision + 1,
             onset=first.onset,
         )
+        self.incidents.raised(opened.alert)
         yield opened.alert
 
     def silent(self, j: int, block: tuple[int, int, int]) -> Iterator[Alert]:
@@ -80,6 +88,7 @@ class AlertLife:
         if opened.silent < opened.hold:
             return
         del self.open[j]
+        self.incidents.leave(opened.alert.id)
         start, end = (edge * self.profile.bucket_ms for edge in block[:2])
         yield msgspec.structs.replace(
             opened.alert,
@@ -134,7 +143,7 @@ class AlertLife:
             status="firing",
             time=instant(end),
             severity=self._severity(j, alarm),
-            incident=digest,
+            incident="",
             summary=sentence(change),
             model=profile.model,
             version=change.where.get("version"),

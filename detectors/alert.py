@@ -1,4 +1,4 @@
-"""What leaves the judge: alerts and metrics as values, in the published format.
+"""What leaves the judge: alerts, incidents and metrics as values, in the published format.
 
 Only what follows from summaries, profile and semantic configuration is in them, and floats
 carry 9 significant digits: this is what *byte for byte* means.
@@ -13,6 +13,9 @@ __all__ = [
     "Alert",
     "AlertEffect",
     "Block",
+    "CauseShare",
+    "Incident",
+    "Member",
     "Metric",
     "alert_id",
     "encode",
@@ -119,6 +122,46 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     profile: str
 
 
+class CauseShare(msgspec.Struct, frozen=True):
+    """Name a channel that changed, the slice that explains it, and its share of the change."""
+
+    slice: dict[str, str]
+    channel: str
+    share: float
+
+
+class Member(msgspec.Struct, frozen=True):
+    """Name a stream that takes part, and its evidence in units of what would be an alarm."""
+
+    channel: str
+    slice: dict[str, str]
+    strength: float
+
+
+class Incident(msgspec.Struct, frozen=True, kw_only=True):
+    """Hold one revision of an incident, in the published order of fields."""
+
+    schema: int = 1
+    id: str
+    revision: int
+    status: str
+    time: str
+    severity: str
+    summary: str
+    model: str
+    alerts: tuple[str, ...]
+    causes: tuple[CauseShare, ...]
+    onset: str
+    members: tuple[Member, ...] = ()
+    profile: str
+    config: str
+
+    @property
+    def key(self) -> str:
+        """Give the key of the revision's record."""
+        return f"{self.id}/{self.revision}"
+
+
 def alert_id(*identity: object) -> str:
     """Hash an alert's identity: the same log gives the same id, whoever judges it.
 
@@ -127,6 +170,6 @@ def alert_id(*identity: object) -> str:
     return blake2b(msgspec.json.encode(identity), digest_size=16).hexdigest()
 
 
-def encode(value: Alert | Metric) -> bytes:
-    """Write an alert or metric as canonical JSON: fields in their published order."""
+def encode(value: Alert | Incident | Metric) -> bytes:
+    """Write an alert, incident or metric as canonical JSON: fields in their published order."""
     return msgspec.json.encode(value)

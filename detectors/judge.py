@@ -11,14 +11,16 @@ import msgspec
 from numpy.typing import NDArray
 
 from detectors.alarms import AlertLife, OpenAlert
-from detectors.alert import Alert, Metric
+from detectors.alert import Alert, Incident, Metric
 from detectors.blocks import Blocks, Closed, stream_table
+from detectors.incident import OpenIncident
 from detectors.layout import layout_of
 from detectors.measure import measure
 from detectors.panel import Panel
 from detectors.panes import FOREVER, UNSET, Entry
 from detectors.policy import Allowance, Policy
 from detectors.profile import Profile
+from detectors.spending import Spending
 from detectors.summary.cells import Moments, add_cell
 
 __all__ = ["Counts", "ModelJudge", "ModelState"]
@@ -38,6 +40,9 @@ class ModelState(msgspec.Struct):
     late: dict[int, int]
     final: int
     open: list[tuple[int, OpenAlert]]
+    incidents: list[OpenIncident]
+    opened_ms: list[int]
+    spent_ms: int
     counts: Counts
     arrays: dict[str, NDArray[Any]]
 
@@ -66,12 +71,14 @@ class ModelJudge:
         self.blocks = Blocks(table, self.layout, (profile.block_events, block_buckets))
         self.panel = Panel(profile, self.blocks, policy, allowances)
         self.life = AlertLife(profile, policy, config)
+        self.spending = Spending(profile, policy, self.panel.allowances, [])
         self.counts = Counts()
         self._moments = Moments.zeros(self.layout)
         self._block_buckets = block_buckets
         self._pending: dict[int, list[tuple[int, bytes]]] = {}
         self._late: dict[int, int] = {}
         self._final = UNSET
+        self._spent_ms = UNSET
 
     def take(self, entry: Entry, w_before: int, lateness_ms: int) -> None:
         """Keep a partial until its bucket finalises, or count it as late."""
@@ -84,7 +91,7 @@ class ModelJudge:
             return
         self._pending.setdefault(entry.bucket, []).append((entry.events, entry.data))
 
-    def finalise(self, horizon_ms: int) -> Iterator[Alert | Metric]:
+    def finalise(self, horizon_ms: int) -> Iterator[Alert | Incident | Metric]:
         """Finalise every bucket that ends at or before the horizon, in order."""
         over = horizon_ms // self.profile.bucket_ms
         for bucket in sorted(b for b in self._pending if b < over):
@@ -100,12 +107,12 @@ class ModelJudge:
         """Count the bytes of partials whose bucket has not finalised."""
         return sum(len(data) for cells in self._pending.values() for _, data in cells)
 
-    def _pass_time(self, bucket: int) -> Iterator[Alert | Metric]:
+    def _pass_time(self, bucket: int) -> Iterator[Alert | Incident | Metric]:
         """Close what time alone closes before `bucket` begins."""
         for closed in self.blocks.expire(bucket):
             yield from self._judge(closed)
 
-    def _bucket(self, bucket: int) -> Iterator[Alert | Metric]:
+    def _bucket(self, bucket: int) -> Iterator[Alert | Incident | Metric]:
         """Judge one finalised bucket."""
         yield from self._pass_time(bucket)
         moments = self._moments
@@ -116,26 +123,47 @@ class ModelJudge:
         self._final = bucket + 1
         yield from self._judge(self.blocks.add(bucket, moments))
 
-    def _judge(self, closed: Closed) -> Iterator[Alert | Metric]:
-        """Show the closed blocks to the detectors; give metrics, then alerts, by stream."""
+    def _judge(self, closed: Closed) -> Iterator[Alert | Incident | Metric]:
+        """Show the closed blocks to the detectors; give metrics, alerts, incidents."""
         if not len(closed.streams):
             return
         panel = self.panel
         panel.update(closed.streams, closed.end)
-        enough = panel.is_enough(closed.streams)
         late = sum(self._late.pop(b) for b in sorted(self._late) if b < closed.end)
-        for j, alarms in zip(closed.streams.tolist(), enough.tolist(), strict=True):
-            start = int(self.blocks.start[j])
-            if self._metrics:
+        streams = closed.streams.tolist()
+        if self._metrics:
+            for j in streams:
                 metric = measure(panel, self.blocks, j, closed.end)
                 yield msgspec.structs.replace(metric, late=late) if late else metric
-            block = (start, closed.end, int(panel.scorer.total[j]))
-            if alarms:
-                yield from self.life.alarmed(j, block, panel)
-                panel.reset(j)
-            else:
-                yield from self.life.silent(j, block)
+        # The strongest alarm first: an incident opens with what stands out most.
+        alarming = [j for j in streams if panel.strength[j] >= 1.0]
+        alarming.sort(key=lambda j: -panel.strength[j])
+        for j in alarming:
+            yield from self.life.alarmed(j, self._block(j, closed.end), panel)
+        for j in streams:
+            if panel.strength[j] < 1.0:
+                yield from self.life.silent(j, self._block(j, closed.end))
+        yield from self._incidents(closed.end)
+        for j in alarming:
+            panel.reset(j)
         self.blocks.clear(closed.streams)
+
+    def _block(self, j: int, end: int) -> tuple[int, int, int]:
+        """Give stream j's block as (start, end, events)."""
+        return int(self.blocks.start[j]), end, int(self.panel.scorer.total[j])
+
+    def _incidents(self, end: int) -> Iterator[Incident | Metric]:
+        """Give the incidents that have changed, and the budget when one opens or a day ends."""
+        end_ms, before_ms = end * self.profile.bucket_ms, self._spent_ms
+        self._spent_ms = max(end_ms, before_ms)
+        due = before_ms != UNSET and self.spending.is_due(before_ms, end_ms)
+        for incident in self.life.incidents.revisions(end, self.panel):
+            if incident.revision == 0:
+                self.spending.add(end_ms)
+            due |= incident.revision == 0 or incident.status == "resolved"
+            yield incident
+        if due and self._metrics:
+            yield self.spending.metric(end_ms)
 
     def snapshot(self) -> ModelState:
         """Give the whole state; arrays are copies."""
@@ -146,6 +174,9 @@ class ModelJudge:
             late=dict(sorted(self._late.items())),
             final=self._final,
             open=self.life.snapshot(),
+            incidents=self.life.incidents.snapshot(),
+            opened_ms=list(self.spending.opened),
+            spent_ms=self._spent_ms,
             counts=msgspec.structs.replace(self.counts),
             arrays={name: array.copy() for name, array in arrays.items()},
         )
@@ -159,6 +190,9 @@ class ModelJudge:
         self.blocks.restore(by_part["blocks"])
         self.panel.restore(by_part["panel"])
         self.life.restore(state.open)
+        self.life.incidents.restore(state.incidents)
+        self.spending.opened = list(state.opened_ms)
+        self._spent_ms = state.spent_ms
         self.counts = state.counts
         self._pending = state.pending
         self._late = state.late

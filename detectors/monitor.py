@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from detectors.alert import Alert, Metric
+from detectors.alert import Alert, Incident, Metric
 from detectors.errors import StateRefused
 from detectors.judge import ModelJudge, ModelState
 from detectors.order import OrderedPane, PaneOrder, Source
@@ -46,7 +46,7 @@ class Monitor:
         self._semantics = semantics
         self._metrics = metrics
 
-    def apply(self, part: Part) -> Iterator[Alert | Metric]:
+    def apply(self, part: Part) -> Iterator[Alert | Incident | Metric]:
         """Take the next part as it comes from the log.
 
         Raises
@@ -78,7 +78,7 @@ class Monitor:
                 judge.take(entry, header.w_before, self._semantics.lateness_ms)
         self.order.advance(header)
 
-    def _finalise(self) -> Iterator[Alert | Metric]:
+    def _finalise(self) -> Iterator[Alert | Incident | Metric]:
         """Finalise what the slowest partition's W allows, models in order of their profiles."""
         horizon = self.order.horizon()
         if horizon == UNSET:

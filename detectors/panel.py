@@ -5,7 +5,7 @@ Page-Hinkley run beside them on each level and share, and say what they think.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,23 @@ from detectors.policy import Allowance, Policy, allowances, tuning
 from detectors.profile import Profile
 from detectors.scores import SMOOTH, Scorer
 
-__all__ = ["Panel"]
+__all__ = ["Panel", "Sight"]
 
 _PAGE_HINKLEY_ALLOWANCE = 0.5
 _NEVER = -1
+
+
+class Sight(NamedTuple):
+    """Say by what a change was seen: statistic, accumulator (side, shift), and since when.
+
+    `since` is the earliest bucket that another slice may date the same change to.
+    """
+
+    name: str
+    bin: int
+    side: int
+    shift: int
+    since: int
 
 
 class Panel:
@@ -55,6 +68,11 @@ class Panel:
         self._smooth = np.array([stat.name in SMOOTH for _, stat in flat], np.bool_)
         self._counted_bin = blocks.table.first[self._owner] + np.maximum(self.scorer.stats.bin, 0)
         self.strength = np.zeros(len(profile.streams))
+        self._just_closed = np.zeros(len(profile.streams), np.bool_)
+        self._end = _NEVER
+        self._siblings: dict[tuple[int, bool], list[int]] = {}
+        for j, stream in enumerate(profile.streams):
+            self._siblings.setdefault((stream.channel, stream.missing), []).append(j)
         self._set_thresholds()
         self._start_beside([stat.name for _, stat in flat])
 
@@ -85,6 +103,9 @@ class Panel:
     def update(self, closed: NDArray[np.int64], end: int) -> None:
         """Show the closed blocks of these streams, which end before bucket `end`."""
         scorer, blocks, owner = self.scorer, self._blocks, self._owner
+        self._end = end
+        self._just_closed[:] = False
+        self._just_closed[closed] = True
         scorer.score(closed, blocks, end)
         smooth = self._smooth
         n = np.where(smooth & (scorer.n > 0), scorer.total[owner], scorer.n)
@@ -100,11 +121,6 @@ class Panel:
         position, scores = self._position[at], scorer.scores[at]
         self.adwin_end[owner[at][self.adwin.update(position, scores)]] = end
         self.page_hinkley_end[owner[at][self.page_hinkley.update(position, scores)]] = end
-
-    def is_enough(self, closed: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Say for which of these streams the evidence reaches the threshold."""
-        enough: NDArray[np.bool_] = self.strength[closed] >= 1.0
-        return enough
 
     def evidence(self, j: int) -> tuple[float, float, bool]:
         """Give the stronger of stream j's two watches: evidence, threshold, is it the rare one."""
@@ -123,6 +139,50 @@ class Panel:
         lead = self.sr.lead_of(j)
         stat = stream.reference.statistics[lead.statistic - int(self.sr.first[j])]
         return score_alarm(channel, stream, stat, lead)
+
+    def siblings(self, channel: int, *, missing: bool) -> list[int]:
+        """List the streams of one channel in all slices."""
+        return self._siblings[channel, missing]
+
+    def sight(self, j: int) -> Sight:
+        """Say what stream j's evidence was seen by."""
+        rare = self.evidence(j)[2]
+        lead = self.rare.lead_of(j) if rare else self.sr.lead_of(j)
+        since = 2 * lead.onset - self._end
+        if rare:
+            return Sight("rare", -1, 0, lead.shift, since)
+        stat = self.profile.streams[j].reference.statistics[lead.statistic - int(self.sr.first[j])]
+        return Sight(stat.name, stat.bin, lead.side, lead.shift, since)
+
+    def moved(self, j: int, sight: Sight) -> tuple[int, float]:
+        """Give stream j's events since the onset, and by how much they are off in sum.
+
+        In standard deviations of one event; the events of an open block are among them.
+        """
+        reference = self.profile.streams[j].reference
+        at = (j, sight.shift)
+        if sight.name == "rare":
+            n, hits = 0, 0
+            if self.rare.gain[at] > 0 and self.rare.onset[at] >= sight.since:
+                n, hits = int(self.rare.sums_n[at]), int(self.rare.sums_rare[at])
+            if not self._just_closed[j]:
+                more, total = self.scorer.open_rare(j, self._blocks)
+                n, hits = n + total, hits + more
+            rate = max(min(reference.rare_rate, 0.5), 1e-9)
+            return n, (hits - rate * n) / float(np.sqrt(rate * (1 - rate)))
+        keys = [(stat.name, stat.bin) for stat in reference.statistics]
+        if (sight.name, sight.bin) not in keys:
+            return 0, 0.0
+        local = keys.index((sight.name, sight.bin))
+        stat = reference.statistics[local]
+        where = (int(self.sr.first[j]) + local, sight.side, sight.shift)
+        n, value = 0, 0.0
+        if self.sr.gain[where] > 0 and self.sr.onset[where] >= sight.since:
+            n, value = int(self.sr.sums_n[where]), float(self.sr.sums_value[where])
+        if not self._just_closed[j]:
+            more, seen = self.scorer.open_value(j, local, self._blocks)
+            n, value = n + more, value + more * seen
+        return n, (value - n * stat.mean) / float(np.sqrt(stat.within))
 
     def beside(self, j: int, onset: int) -> list[str]:
         """Name the detectors that do not alarm by themselves but agree since the onset."""

@@ -208,6 +208,28 @@ class Scorer:
             (self.value, self.n, self.scores, self.last_z, self.last_w),
         )
 
+    def open_value(self, j: int, statistic: int, blocks: Blocks) -> tuple[int, float]:
+        """Give events and statistic (by its place in the stream) of a block that is still open."""
+        low, high = self.table.first[j], self.table.first[j + 1]
+        kind, d = self.stats.kind[j], int(self.stats.first[j]) + statistic
+        counts, keep = blocks.counts[low:high], self.keep[low:high]
+        if kind == _RATE:
+            return 0, 0.0
+        if kind == _MOMENTS:
+            out = np.zeros(4)
+            n = int(_moments(counts, keep, self.x[low:high], out))
+            return n, float(out[statistic])
+        n = int(counts @ keep)
+        p = float(self.stats.share[d])
+        seen = int(counts[self.stats.bin[d]])
+        return n, (seen / n - p) / float(np.sqrt(p * (1 - p))) if n else 0.0
+
+    def open_rare(self, j: int, blocks: Blocks) -> tuple[int, int]:
+        """Count rare and all events of a block that is still open."""
+        low, high = self.table.first[j], self.table.first[j + 1]
+        counts = blocks.counts[low:high]
+        return int(counts @ self.rare_bins[low:high]), int(counts.sum())
+
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """Give what the next block's scores depend on, as named arrays."""
         return {"last_z": self.last_z, "last_w": self.last_w}

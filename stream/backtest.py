@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detectors.alert import Alert, Metric
+from detectors.alert import Alert, Incident, Metric
 from detectors.errors import ConfigError
 from detectors.monitor import Monitor
 from detectors.observe import Batch, Observer, Pane
@@ -55,7 +55,7 @@ class Backtest:
 
     def run(
         self, paths: Sequence[Path], on_bytes: Callable[[int], None] = lambda _: None
-    ) -> Iterator[Alert | Metric]:
+    ) -> Iterator[Alert | Incident | Metric]:
         """Yield what follows from the files, read one after the other.
 
         Raises
@@ -75,7 +75,7 @@ class Backtest:
         self.totals.late = sum(judge.counts.late for judge in judges)
         self.totals.judged = sum(judge.counts.judged for judge in judges)
 
-    def _take(self, path: Path, rows: list[Row]) -> Iterator[Alert | Metric]:
+    def _take(self, path: Path, rows: list[Row]) -> Iterator[Alert | Incident | Metric]:
         """Feed one chunk of rows."""
         timed = rows[0].record_ms is not None
         records = [row.record_ms or UNSET for row in rows]
@@ -111,7 +111,7 @@ class Backtest:
             )
         self._latest_ms = int(latest[-1])
 
-    def _apply(self, pane: Pane) -> Iterator[Alert | Metric]:
+    def _apply(self, pane: Pane) -> Iterator[Alert | Incident | Metric]:
         """Count a finished pane, and judge it."""
         header = pane.header
         self.totals.read += header.read

@@ -8,7 +8,7 @@ import msgspec
 import structlog
 from aiokafka import ConsumerRecord
 
-from detectors.alert import Alert, Metric, encode
+from detectors.alert import Alert, Incident, Metric, encode
 from detectors.errors import StateRefused
 from detectors.monitor import Monitor
 from detectors.order import Source
@@ -167,12 +167,19 @@ class JudgeRole:
         bench.saved_next = cut[0]
         self.series.snapshots.inc()
 
-    async def _publish(self, effect: Alert | Metric, sources: Sequence[Source]) -> None:
-        """Send one effect: a metric, or an alert with where it came from."""
+    async def _publish(self, effect: Alert | Incident | Metric, sources: Sequence[Source]) -> None:
+        """Send one effect: a metric, an incident, or an alert with where it came from."""
         if isinstance(effect, Metric):
             key = f"{effect.model}/{effect.channel}".encode()
             await self._outbox.send(self._names.metrics, key, encode(effect))
             self.series.metrics.inc()
+            if effect.channel == "budget":
+                self.series.budget_spent.labels(effect.model).set(effect.mean or 0.0)
+            return
+        if isinstance(effect, Incident):
+            await self._outbox.send(self._names.incidents, effect.key.encode(), encode(effect))
+            self.series.incidents.labels(effect.status, effect.severity).inc()
+            log.info("incident", id=effect.id, status=effect.status, summary=effect.summary)
             return
         record = {
             "alert": msgspec.Raw(encode(effect)),

@@ -56,6 +56,10 @@ class JudgeSeries(_Series):
         counter, gauge = self._counter, self._gauge
         self.parts = counter("parts_applied", "Parts read from the summaries.")
         self.alerts = counter("alerts", "Alert revisions published.", "status", "severity")
+        text = "Incident revisions published."
+        self.incidents = counter("incidents", text, "status", "severity")
+        text = "Incidents that opened in the last 7 days, in units of what is accepted."
+        self.budget_spent = gauge("alarm_budget_spent", text, "model")
         self.metrics = counter("metric_records", "Metric records published.")
         self.snapshots = counter("snapshots", "Snapshots written to the state topic.")
         where = "partition"

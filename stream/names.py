@@ -45,6 +45,16 @@ class TopicNames(NamedTuple):
         return f"{self.prefix}.alerts"
 
     @property
+    def incidents(self) -> str:
+        """Name the topic of the incidents."""
+        return f"{self.prefix}.incidents"
+
+    @property
+    def feedback(self) -> str:
+        """Name the topic of what people say of alerts."""
+        return f"{self.prefix}.feedback"
+
+    @property
     def rejects(self) -> str:
         """Name the topic of the rejects."""
         return f"{self.prefix}.rejects"

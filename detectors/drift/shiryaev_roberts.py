@@ -40,6 +40,8 @@ _NONE = -1
 class Lead:
     """Say what drives a stream's evidence: statistic, side (0 up, 1 down), onset, sums since.
 
+    `shift` is the index of the leading accumulator among SHIFTS or MULTIPLIERS.
+
     `onset` is the end of the last block at which the sum of the leading accumulator's log
     likelihood ratios was at its least: the most likely time of the change for its shift.
     `n`, `value` and `units` are the sums since then of events, statistic x events, and Sigma q
@@ -52,6 +54,7 @@ class Lead:
     n: int
     value: float
     units: int
+    shift: int
 
 
 @njit(cache=True)
@@ -125,7 +128,7 @@ class ShiryaevRobertsBank:
     def lead_of(self, stream: int) -> Lead:
         """Name what drives a stream's evidence."""
         at = np.unravel_index(int(self.lead[stream]), self.r.shape)
-        statistic, side, _ = (int(i) for i in at)
+        statistic, side, shift = (int(i) for i in at)
         return Lead(
             statistic=statistic,
             side=side,
@@ -133,6 +136,7 @@ class ShiryaevRobertsBank:
             n=int(self.sums_n[at]),
             value=float(self.sums_value[at]),
             units=int(self.sums_units[at]),
+            shift=shift,
         )
 
     def reset(self, stream: int) -> None:
@@ -257,7 +261,7 @@ class RareBank:
         """Name the onset and the counts behind a stream's evidence."""
         k = int(self.lead[stream])
         hits, n = int(self.sums_rare[stream, k]), int(self.sums_n[stream, k])
-        return Lead(-1, 0, int(self.onset[stream, k]), n, float(hits), hits)
+        return Lead(-1, 0, int(self.onset[stream, k]), n, float(hits), hits, k)
 
     def reset(self, stream: int) -> None:
         """Restart a stream's accumulators after an alarm."""

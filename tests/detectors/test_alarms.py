@@ -11,6 +11,7 @@ from logs import Shift
 from detectors.alarms import HOLD_BLOCKS, AlertLife
 from detectors.alert import Alert
 from detectors.evidence import Alarm
+from detectors.panel import Sight
 from detectors.policy import Allowance, Policy
 
 LEVEL = Alarm(
@@ -31,6 +32,20 @@ class StagedPanel:
 
     said: Alarm = LEVEL
     allowances: list[Allowance] = field(default_factory=lambda: [Allowance(20_000.0, 0.01)] * 100)
+
+    def __post_init__(self) -> None:
+        self.profile = logs.profile()
+        self.strength = np.full(len(self.profile.streams), 2.0)
+
+    def sight(self, _: int) -> Sight:
+        return Sight("level", -1, 0, 0, 0)
+
+    def siblings(self, channel: int, *, missing: bool) -> list[int]:
+        streams = enumerate(self.profile.streams)
+        return [j for j, s in streams if (s.channel, s.missing) == (channel, missing)]
+
+    def moved(self, _: int, __: Sight) -> tuple[int, float]:
+        return 0, 0.0
 
     def alarm(self, _: int) -> Alarm:
         return self.said
@@ -74,7 +89,7 @@ def test_the_first_alarm_fires_with_what_it_knows() -> None:
     assert (alert.status, alert.revision, alert.severity) == ("firing", 0, "warning")
     assert alert.detectors == ("sr:level", "adwin")
     assert (alert.effect.sigma, alert.effect.from_, alert.effect.to) == (0.2, 10.0, 12.0)
-    assert alert.incident == alert.id
+    assert alert.incident == stage.life.incidents.open[0].id
     assert logs.instant_ms(alert.onset) == 1_000 * stage.profile.bucket_ms
     assert logs.instant_ms(alert.time) == stage.end * stage.profile.bucket_ms
     assert (round(alert.score, 3), round(alert.threshold, 3)) == (4.301, 4.0)

@@ -154,7 +154,7 @@ def change_of(statistic: str, before: float, now: float) -> Change:
 def test_a_spread_from_nothing_can_be_told() -> None:
     stream = Stream(0, 0, False, reference())
     stat = stream.reference.statistics[0]
-    alarm = score_alarm(NUMBER, stream, stat, Lead(0, 0, 7, 100, 150.0, 0))
+    alarm = score_alarm(NUMBER, stream, stat, Lead(0, 0, 7, 100, 150.0, 0, 0))
     assert (alarm.before, alarm.now) == (0.0, 0.0)
     assert "times as wide" in sentence(change_of("spread", alarm.before, alarm.now))
 
@@ -162,7 +162,7 @@ def test_a_spread_from_nothing_can_be_told() -> None:
 def test_sigma_is_in_sds_of_one_events_contribution() -> None:
     stream = Stream(0, 0, False, reference())
     alarm = score_alarm(
-        NUMBER, stream, stream.reference.statistics[0], Lead(0, 1, 7, 100, -150.0, 0)
+        NUMBER, stream, stream.reference.statistics[0], Lead(0, 1, 7, 100, -150.0, 0, 0)
     )
     assert alarm.sigma == pytest.approx(-1.5 / np.sqrt(2.0))
     assert (alarm.direction, alarm.onset, alarm.n) == ("down", 7, 100)
@@ -170,7 +170,7 @@ def test_sigma_is_in_sds_of_one_events_contribution() -> None:
 
 def test_a_rare_rate_is_compared_with_what_the_reference_had() -> None:
     stream = Stream(0, 0, False, reference(counts=(2, 10, 20, 30, 36, 2)))
-    alarm = rare_alarm(NUMBER, stream, Lead(-1, 0, 7, 200, 30.0, 30))
+    alarm = rare_alarm(NUMBER, stream, Lead(-1, 0, 7, 200, 30.0, 30, 0))
     assert (alarm.before, alarm.now) == (0.04, 0.15)
     assert alarm.category is None
 

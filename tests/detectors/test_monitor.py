@@ -56,7 +56,7 @@ def without_silence(found: Effects) -> list[Alert | Metric]:
     return [
         e
         for e in found
-        if isinstance(e, Alert)
+        if not isinstance(e, Metric)
         or e.channel != "rate"
         or e.n
         or logs.instant_ms(e.block.start) <= end
@@ -166,14 +166,15 @@ def test_silence_gives_zero_rates_and_closes_the_open_blocks() -> None:
     rates = all_rates(found)
     assert [m.n for m in rates] == [330, 0, 0, 0, 0]
     assert rates[0].mean == pytest.approx(330 / 900)
-    values = [e for e in found if e.channel == "feature:amount" and not e.slice]
+    assert {e.channel for e in found if isinstance(e, Alert)} == {"rate"}
+    values = [m for m in metrics_of(found) if m.channel == "feature:amount" and not m.slice]
     assert sum(m.n for m in values) == 330
 
 
 def test_the_end_of_a_file_closes_the_open_blocks_and_ends_the_rates() -> None:
     found = logs.judged(broken()[:330], book(), metrics=True)
     assert [m.n for m in all_rates(found)] == [330]
-    values = [e for e in found if e.channel == "feature:amount" and not e.slice]
+    values = [m for m in metrics_of(found) if m.channel == "feature:amount" and not m.slice]
     assert sum(m.n for m in values) == 330
 
 
@@ -181,7 +182,8 @@ def test_a_monitor_without_metrics_finds_the_same_alerts() -> None:
     parts = logs.parts_of_file(broken(), book())
     bare = Monitor(book(), SEMANTICS, metrics=False)
     found = logs.effects(bare, parts)
-    assert found == [e for e in logs.judged(broken(), book(), metrics=True) if isinstance(e, Alert)]
+    every = logs.judged(broken(), book(), metrics=True)
+    assert found == [e for e in every if not isinstance(e, Metric)]
 
 
 def test_two_models_are_judged_as_each_alone() -> None:
@@ -256,6 +258,10 @@ def test_a_long_silence_has_the_same_rates_in_a_file_and_in_a_topic_with_ticks()
     )
 
 
+def metrics_of(found: Effects) -> list[Metric]:
+    return [e for e in found if isinstance(e, Metric)]
+
+
 def all_rates(found: Effects) -> list[Metric]:
     """Give the rates over all events."""
-    return [e for e in found if isinstance(e, Metric) and e.channel == "rate" and not e.slice]
+    return [m for m in metrics_of(found) if m.channel == "rate" and not m.slice]
