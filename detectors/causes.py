@@ -1,14 +1,14 @@
 """Causes: which slice explains what a channel shows.
 
 A break in one slice leaks into all events, and a break everywhere shows in every slice.  They
-differ in the rest: without the slice that broke, all the others have hardly moved.  With X the
-sum over events since the onset by how much a statistic is off, and n their number, slice s
-explains the change if its rest is at rest:
+differ in the rest: without the slice that broke, all the others have hardly moved.  With d the
+mean over the events since the onset by how much a statistic is off, and p the slice's part of
+the reference's events, a slice explains the change if its rest is at rest:
 
-    |X_all - X_s| / (n_all - n_s)  <=  0.35 |X_s| / n_s
+    |d_all - p d_slice| / (1 - p)  <=  0.35 |d_slice| + one standard error
 
-The numbers are those that the detectors gathered, and the events of blocks still open: a slice
-is named as soon as its events show it, not when its own alarm would come.
+The means are those that the detectors gathered, and the events of blocks still open: a slice is
+named as soon as its events show it, not when its own alarm would come.
 """
 
 from typing import NamedTuple
@@ -32,58 +32,48 @@ class Cause(NamedTuple):
 
 
 class _Moved(NamedTuple):
-    """Hold one slice's events since the onset, and by how much their statistic is off in sum."""
+    """Hold one slice's part of the reference, its n events since the onset, and their mean."""
 
     slice: int
+    part: float
     n: int
-    excess: float
+    mean: float
 
     @property
-    def mean(self) -> float:
-        return self.excess / max(self.n, 1)
+    def stands_out(self) -> bool:
+        """Say whether the mean is off by more than chance."""
+        return self.n >= _EVENTS_MIN and abs(self.mean) >= _SURE / float(np.sqrt(self.n))
 
 
 def find_cause(panel: Panel, j: int) -> Cause:
     """Find the slice that explains the change that stream j has alarmed with.
 
-    `all` (index 0) where no slice does; a smaller slice is preferred only if it moved further.
+    `all` (index 0) where no slice does; of several, the one that moved furthest.
     """
-    profile = panel.profile
-    stream = profile.streams[j]
+    own = panel.profile.streams[j]
     sight = panel.sight(j)
-    moved = [
-        _Moved(profile.streams[i].slice, *panel.moved(i, sight))
-        for i in panel.siblings(stream.channel, missing=stream.missing)
-    ]
-    whole = next((m for m in moved if m.slice == 0), None)
-    own = next(m for m in moved if m.slice == stream.slice)
-    if whole is None or whole.n <= own.n:
-        return Cause(stream.slice, 1.0)
-    explaining = [m for m in moved if m.slice and _explains(m, whole)]
-    if explaining:
-        best = max(explaining, key=lambda m: (abs(m.mean), m.n))
-        return Cause(best.slice, _share(best, whole))
-    if stream.slice and not _stands_out(whole):
-        return Cause(stream.slice, _share(own, whole))
-    return Cause(0, 1.0)
-
-
-def _stands_out(moved: _Moved) -> bool:
-    """Say whether the events since the onset are off by more than chance."""
-    return moved.n >= _EVENTS_MIN and abs(moved.excess) >= _SURE * float(np.sqrt(moved.n))
+    siblings = panel.siblings(own.channel, missing=own.missing)
+    streams = [panel.profile.streams[i] for i in siblings]
+    total = max((s.reference.n for s in streams if s.slice == 0), default=0)
+    moved = {}
+    for i, stream in zip(siblings, streams, strict=True):
+        n, excess = panel.moved(i, sight)
+        part = stream.reference.n / max(total, 1)
+        moved[stream.slice] = _Moved(stream.slice, part, n, excess / max(n, 1))
+    whole = moved.pop(0, None)
+    if whole is None or not whole.stands_out:
+        return Cause(own.slice, 1.0)
+    explaining = [m for m in moved.values() if _explains(m, whole)]
+    if not explaining:
+        return Cause(0, 1.0)
+    best = max(explaining, key=lambda m: (abs(m.mean), m.n))
+    return Cause(best.slice, min(best.part * best.mean / whole.mean, 1.0))
 
 
 def _explains(part: _Moved, whole: _Moved) -> bool:
     """Say whether the rest of all events, without this slice, is at rest."""
-    if not _stands_out(part) or part.n >= whole.n:
+    if not part.stands_out or part.part >= 1 or part.mean * whole.mean <= 0:
         return False
-    rest = (whole.excess - part.excess) / (whole.n - part.n)
-    doubt = 1.0 / float(np.sqrt(whole.n - part.n))
-    return abs(rest) <= _REST_MAX * abs(part.mean) + doubt and abs(part.mean) > 2 * abs(rest)
-
-
-def _share(part: _Moved, whole: _Moved) -> float:
-    """Give the part of the change that a slice explains, 0 to 1."""
-    if whole.excess * part.excess <= 0:
-        return 1.0
-    return min(part.excess / whole.excess, 1.0)
+    rest = (whole.mean - part.part * part.mean) / (1 - part.part)
+    doubt = float(np.sqrt(1 / whole.n + part.part**2 / part.n)) / (1 - part.part)
+    return abs(rest) <= min(_REST_MAX * abs(part.mean) + doubt, abs(part.mean) / 2)

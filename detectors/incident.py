@@ -2,10 +2,11 @@
 
 An incident opens with an alarm that belongs to no open one, and stays until all its alerts have
 resolved.  An alarm belongs to an open incident if it began before the incident had calmed down
-(GAP_BLOCKS of its own blocks after the latest alarm) and their causes agree:
+(GAP_BLOCKS blocks after the latest alarm to join; for outcomes, that the change still went on)
+and their causes agree:
 
 * the incident knows its channel already, in whatever slice, or
-* it is of an outcome (prediction, error) or the incident has only outcomes so far, or
+* it is of an outcome (prediction, error), or the incident has only outcomes so far, or
 * the slices that explain the two are nested: equal, or one of them holds the other.
 
 So five features that break everywhere are one incident, a feature that breaks in one of fifty
@@ -52,12 +53,14 @@ class Finding(msgspec.Struct):
 class OpenIncident(msgspec.Struct):
     """Hold an incident that has not resolved: its findings, and its last revision.
 
-    `onset` and `calm` (until when an alarm may have begun to belong) are buckets.
+    `onset`, `calm` and `going_on` are buckets: an alarm belongs if it began before it had become
+    calm, one of an outcome as long as the incident's alerts are held.
     """
 
     id: str
     onset: int
     calm: int
+    going_on: int
     findings: list[Finding]
     changed: bool = True
     last: Incident | None = None
@@ -69,6 +72,11 @@ class Place(NamedTuple):
     onset: int
     start: int
     end: int
+
+    @property
+    def calm(self) -> int:
+        """Give the bucket until which a change may begin that has the same cause."""
+        return self.end + GAP_BLOCKS * (self.end - self.start)
 
 
 class Incidents:
@@ -92,33 +100,38 @@ class Incidents:
             slice=cause.slice,
             share=nine_digits(cause.share),
         )
-        calm = at.end + GAP_BLOCKS * (at.end - at.start)
         found = next((one for one in self.open if self._belongs(j, cause, at, one)), None)
         if found is None:
             digest = blake2b(f"incident/{alert.id}".encode(), digest_size=16).hexdigest()
-            found = OpenIncident(digest, at.onset, calm, [])
+            found = OpenIncident(digest, at.onset, at.calm, at.calm, [])
             self.open.append(found)
         found.findings.append(finding)
         found.onset = min(found.onset, at.onset)
-        found.calm = max(found.calm, calm)
+        found.calm = max(found.calm, at.calm)
         found.changed = True
         return found.id
 
     def raised(self, alert: Alert) -> None:
         """Take note of an alert whose severity or onset has changed."""
-        for one in self.open:
-            for finding in one.findings:
-                if finding.alert == alert.id and finding.open:
-                    finding.severity, finding.sentence = alert.severity, alert.summary
-                    one.changed = True
+        for one, finding in self._holding(alert.id):
+            finding.severity, finding.sentence = alert.severity, alert.summary
+            one.changed = True
+
+    def held(self, alert_id: str, at: Place) -> None:
+        """Take note that the change of an open alert goes on."""
+        for one, _ in self._holding(alert_id):
+            one.going_on = max(one.going_on, at.calm)
 
     def leave(self, alert_id: str) -> None:
         """Take note of an alert that has resolved."""
-        for one in self.open:
-            for finding in one.findings:
-                if finding.alert == alert_id and finding.open:
-                    finding.open = False
-                    one.changed |= all(not f.open for f in one.findings)
+        for one, finding in self._holding(alert_id):
+            finding.open = False
+            one.changed |= all(not f.open for f in one.findings)
+
+    def _holding(self, alert_id: str) -> list[tuple[OpenIncident, Finding]]:
+        """Find the incident and the finding of an open alert."""
+        every = [(one, finding) for one in self.open for finding in one.findings]
+        return [(one, f) for one, f in every if f.alert == alert_id and f.open]
 
     def revisions(self, end: int, panel: Panel) -> Iterator[Incident]:
         """Give a revision of each incident that has changed, as of the end of bucket `end`."""
@@ -130,16 +143,17 @@ class Incidents:
 
     def _belongs(self, j: int, cause: Cause, at: Place, one: OpenIncident) -> bool:
         """Say whether an alarm has the cause of an open incident."""
-        if at.onset > one.calm:
+        until = max(one.calm, one.going_on) if self._is_outcome(j) else one.calm
+        if at.onset > until:
             return False
         streams = self._profile.streams
         channel = streams[j].channel
         if any(streams[f.stream].channel == channel for f in one.findings):
             return True
-        slices = [f.slice for f in self._leading(one)]
-        if self._is_outcome(j) or all(self._is_outcome(f.stream) for f in one.findings):
-            slices += [0]
-        return any(self._nested(cause.slice, other) for other in slices)
+        causes = [f.slice for f in self._leading(one) if not self._is_outcome(f.stream)]
+        if self._is_outcome(j) or not causes:
+            return True
+        return any(self._nested(cause.slice, other) for other in causes)
 
     def _is_outcome(self, j: int) -> bool:
         stream = self._profile.streams[j]
