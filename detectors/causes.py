@@ -7,8 +7,9 @@ the reference's events, a slice explains the change if its rest is at rest:
 
     |d_all - p d_slice| / (1 - p)  <=  0.35 |d_slice| + one standard error
 
-The means are those that the detectors gathered, and the events of blocks still open: a slice is
-named as soon as its events show it, not when its own alarm would come.
+and makes up half of the change.  The means are those that the detectors
+gathered, and the events of blocks still open: a slice is named as soon as its events show it, not
+when its own alarm would come.
 """
 
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from detectors.panel import Panel
 __all__ = ["Cause", "find_cause"]
 
 _REST_MAX = 0.35
+_SHARE_MIN = 0.5
 _SURE = 3.0
 _EVENTS_MIN = 20
 
@@ -65,15 +67,23 @@ def find_cause(panel: Panel, j: int) -> Cause:
         return Cause(own.slice, 1.0)
     explaining = [m for m in moved.values() if _explains(m, whole)]
     if not explaining:
-        return Cause(0, 1.0)
+        alone = own.slice in moved and abs(_rest(moved[own.slice], whole)) < abs(
+            moved[own.slice].mean / 2
+        )
+        return Cause(own.slice if alone else 0, 1.0)
     best = max(explaining, key=lambda m: (abs(m.mean), m.n))
     return Cause(best.slice, min(best.part * best.mean / whole.mean, 1.0))
 
 
 def _explains(part: _Moved, whole: _Moved) -> bool:
     """Say whether the rest of all events, without this slice, is at rest."""
-    if not part.stands_out or part.part >= 1 or part.mean * whole.mean <= 0:
+    if not part.stands_out or part.part >= 1 or part.part * part.mean / whole.mean < _SHARE_MIN:
         return False
-    rest = (whole.mean - part.part * part.mean) / (1 - part.part)
+    rest = _rest(part, whole)
     doubt = float(np.sqrt(1 / whole.n + part.part**2 / part.n)) / (1 - part.part)
     return abs(rest) <= min(_REST_MAX * abs(part.mean) + doubt, abs(part.mean) / 2)
+
+
+def _rest(part: _Moved, whole: _Moved) -> float:
+    """Give how far all events without this slice have moved."""
+    return (whole.mean - part.part * part.mean) / max(1 - part.part, 1e-9)

@@ -47,18 +47,18 @@ class Finding(msgspec.Struct):
     strength: float
     slice: int
     share: float
+    onset: int
     open: bool = True
 
 
 class OpenIncident(msgspec.Struct):
     """Hold an incident that has not resolved: its findings, and its last revision.
 
-    `onset`, `calm` and `going_on` are buckets: an alarm belongs if it began before it had become
+    `calm` and `going_on` are buckets: an alarm belongs if it began before it had become
     calm, one of an outcome as long as the incident's alerts are held.
     """
 
     id: str
-    onset: int
     calm: int
     going_on: int
     findings: list[Finding]
@@ -99,14 +99,16 @@ class Incidents:
             strength=float(panel.strength[j]),
             slice=cause.slice,
             share=nine_digits(cause.share),
+            onset=at.onset,
         )
-        found = next((one for one in self.open if self._belongs(j, cause, at, one)), None)
+        # An incident that knows the channel comes before one that merely may share its cause.
+        ranked = sorted(self.open, key=lambda one: not self._knows(j, one))
+        found = next((one for one in ranked if self._belongs(j, cause, at, one)), None)
         if found is None:
             digest = blake2b(f"incident/{alert.id}".encode(), digest_size=16).hexdigest()
-            found = OpenIncident(digest, at.onset, at.calm, at.calm, [])
+            found = OpenIncident(digest, at.calm, at.calm, [])
             self.open.append(found)
         found.findings.append(finding)
-        found.onset = min(found.onset, at.onset)
         found.calm = max(found.calm, at.calm)
         found.changed = True
         return found.id
@@ -146,14 +148,17 @@ class Incidents:
         until = max(one.calm, one.going_on) if self._is_outcome(j) else one.calm
         if at.onset > until:
             return False
-        streams = self._profile.streams
-        channel = streams[j].channel
-        if any(streams[f.stream].channel == channel for f in one.findings):
+        if self._knows(j, one):
             return True
         causes = [f.slice for f in self._leading(one) if not self._is_outcome(f.stream)]
         if self._is_outcome(j) or not causes:
             return True
         return any(self._nested(cause.slice, other) for other in causes)
+
+    def _knows(self, j: int, one: OpenIncident) -> bool:
+        """Say whether an incident has an alarm of the same channel."""
+        streams = self._profile.streams
+        return any(streams[f.stream].channel == streams[j].channel for f in one.findings)
 
     def _is_outcome(self, j: int) -> bool:
         stream = self._profile.streams[j]
@@ -209,7 +214,7 @@ class Incidents:
                 )
                 for f in leading
             ),
-            onset=instant(one.onset * profile.bucket_ms),
+            onset=instant(leading[0].onset * profile.bucket_ms),
             members=self._members(one, panel),
             profile=profile.hash,
             config=self._config,
