@@ -20,6 +20,7 @@ from detectors.incident import Incidents, Place
 from detectors.panel import Panel
 from detectors.policy import Policy
 from detectors.profile import Profile
+from detectors.scores import VOLUME
 from detectors.wording import Change, sentence, sentence_resolved
 
 __all__ = ["HOLD_BLOCKS", "AlertLife", "OpenAlert"]
@@ -109,6 +110,7 @@ class AlertLife:
             where=self.profile.slices[stream.slice],
             statistic=alarm.statistic,
             category=alarm.category,
+            direction=alarm.direction,
             sigma=alarm.sigma,
             before=alarm.before,
             now=alarm.now,
@@ -121,7 +123,7 @@ class AlertLife:
         if stream.slice == 0 and self.profile.stream_name(stream) in {"prediction", "error"}:
             return "critical"
         size = abs(alarm.sigma) / self.policy.min_effect_sigma
-        if alarm.statistic == "share" and alarm.before > 0:
+        if alarm.statistic in {"share", VOLUME} and alarm.before > 0:
             size = abs(alarm.now / alarm.before - 1) / self.policy.min_effect_relative
         return "critical" if size >= _CRITICAL else "warning"
 
@@ -135,9 +137,10 @@ class AlertLife:
         evidence, limit, _ = panel.evidence(j)
         identity = (profile.model, None, change.channel, change.where, alarm.onset)
         digest = alert_id(*identity, profile.hash, self.config)
-        shares = {}
+        told = dict(alarm.shares)
         if alarm.category is not None:
-            shares = {alarm.category: (nine_digits(alarm.before), nine_digits(alarm.now))}
+            told = {alarm.category: (alarm.before, alarm.now)} | told
+        shares = {name: (nine_digits(a), nine_digits(b)) for name, (a, b) in told.items()}
         return Alert(
             id=digest,
             revision=0,
@@ -161,6 +164,7 @@ class AlertLife:
                 sigma=nine_digits(alarm.sigma),
                 from_=nine_digits(alarm.before),
                 to=nine_digits(alarm.now),
+                unit="events/s" if alarm.statistic == VOLUME else None,
                 shares=shares,
             ),
             n=block[2],

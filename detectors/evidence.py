@@ -6,17 +6,21 @@ import numpy as np
 from detectors.arithmetic import exp
 from detectors.drift.shiryaev_roberts import Lead
 from detectors.profile import Channel, Statistic, Stream
+from detectors.scores import VOLUME
+from detectors.season import NO_SEASON
 from detectors.summary.cells import UNIT
 from detectors.wording import figure
 
-__all__ = ["Alarm", "rare_alarm", "score_alarm"]
+__all__ = ["Alarm", "category_of", "rare_alarm", "score_alarm"]
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     """Say what one stream's evidence amounts to at the end of a block.
 
     `before` and `now` are in the unit of the value (level, spread), of the statistic (skew,
-    tails), or shares; `sigma` is in standard deviations of one event's contribution.
+    tails), shares, or events a second; `sigma` is in standard deviations of one event's
+    contribution, for a rate the logarithm of its ratio.  `shares` has the shares (before, now) of
+    the categories that moved most.
     """
 
     statistic: str
@@ -27,9 +31,10 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     sigma: float
     before: float
     now: float
+    shares: dict[str, tuple[float, float]] = {}
 
 
-def _category(channel: Channel, stream: Stream, at: int) -> str | None:
+def category_of(channel: Channel, stream: Stream, at: int) -> str | None:
     """Name the bin that a share counts; None where no share or a missing value is meant."""
     if at < 0 or stream.missing:
         return None
@@ -39,12 +44,17 @@ def _category(channel: Channel, stream: Stream, at: int) -> str | None:
 
 
 def _in_units(channel: Channel, stream: Stream, stat: Statistic, lead: Lead) -> tuple[float, float]:
-    """Give a statistic's reference value and its value since the onset, for people."""
+    """Give what a statistic should have been and what it was since the onset, for people."""
     reference = stream.reference
     n = max(lead.n, 1)
     shift = lead.value / n - stat.mean
+    if stat.name == VOLUME:
+        now = lead.units / n * reference.mean / reference.block_n
+        return max(now, 0.5 / n * reference.mean / reference.block_n) / float(exp(shift)), now
     if stat.name == "level":
-        return reference.mean, channel.centre + channel.scale * lead.units / UNIT / n
+        now = channel.centre + channel.scale * lead.units / UNIT / n
+        # With a season, what the reference was at these hours, not what it was on the whole.
+        return now - shift * reference.sd if stat.season != NO_SEASON else reference.mean, now
     if stat.name == "spread":
         return reference.sd, reference.sd * float(exp(shift / 2))
     if stat.bin >= 0:
@@ -58,7 +68,7 @@ def score_alarm(channel: Channel, stream: Stream, stat: Statistic, lead: Lead) -
     before, now = _in_units(channel, stream, stat, lead)
     return Alarm(
         statistic=stat.name,
-        category=_category(channel, stream, stat.bin),
+        category=category_of(channel, stream, stat.bin),
         direction="up" if lead.side == 0 else "down",
         onset=lead.onset,
         n=lead.n,

@@ -7,6 +7,7 @@ Page-Hinkley run beside them on each level and share, and say what they think.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,8 +17,8 @@ from detectors.blocks import Blocks
 from detectors.distances import jensen_shannon, psi
 from detectors.drift.adwin import AdwinBank
 from detectors.drift.page_hinkley import PageHinkleyBank
-from detectors.drift.shiryaev_roberts import RareBank, ShiryaevRobertsBank
-from detectors.evidence import Alarm, rare_alarm, score_alarm
+from detectors.drift.shiryaev_roberts import Lead, RareBank, ShiryaevRobertsBank
+from detectors.evidence import Alarm, category_of, rare_alarm, score_alarm
 from detectors.policy import Allowance, Policy, allowances, tuning
 from detectors.profile import Profile
 from detectors.scores import SMOOTH, Scorer
@@ -26,6 +27,7 @@ __all__ = ["Panel", "Sight"]
 
 _PAGE_HINKLEY_ALLOWANCE = 0.5
 _NEVER = -1
+_SHARES_TOLD = 3
 
 
 class Sight(NamedTuple):
@@ -138,7 +140,29 @@ class Panel:
             return rare_alarm(channel, stream, self.rare.lead_of(j))
         lead = self.sr.lead_of(j)
         stat = stream.reference.statistics[lead.statistic - int(self.sr.first[j])]
-        return score_alarm(channel, stream, stat, lead)
+        alarm = score_alarm(channel, stream, stat, lead)
+        if stat.bin < 0 or stream.missing:
+            return alarm
+        return msgspec.structs.replace(alarm, shares=self._shares(j, lead))
+
+    def _shares(self, j: int, lead: Lead) -> dict[str, tuple[float, float]]:
+        """Give the shares, before and now, of the categories that moved most since the onset."""
+        stream = self.profile.streams[j]
+        reference = stream.reference
+        channel = self.profile.channels[stream.channel]
+        moved = []
+        for d, stat in enumerate(reference.statistics, int(self.sr.first[j])):
+            before = reference.counts[stat.bin] / reference.n_scored
+            for side in range(2):
+                at = (d, side, lead.shift)
+                if self.sr.gain[at] > 0 and self.sr.onset[at] >= 2 * lead.onset - self._end:
+                    now = int(self.sr.sums_units[at]) / max(int(self.sr.sums_n[at]), 1)
+                    moved.append((abs(now - before), stat, before, now))
+        moved.sort(key=lambda one: -one[0])
+        return {
+            category_of(channel, stream, stat.bin) or "": (before, now)
+            for _, stat, before, now in moved[:_SHARES_TOLD]
+        }
 
     def siblings(self, channel: int, *, missing: bool) -> list[int]:
         """List the streams of one channel in all slices."""

@@ -146,12 +146,15 @@ def _scores(closed: Any, when: Any, stats: Any, state: Any) -> None:
             if n_of[d] == 0:
                 score[d] = 0.0
                 continue
-            expected = mean[d]
+            n = float(n_of[d])
+            season = 0.0
             if season_row[d] >= 0:
                 span = (start[j] * bucket_ms, end * bucket_ms)
-                expected += season_of_span(effects[season_row[d]], span, clock)
-            n = max(exp(expected), 0.5) if kind[j] == _RATE else float(n_of[d])
-            z = (value[d] - expected) / np.sqrt(within[d] / n + between[d])
+                season = season_of_span(effects[season_row[d]], span, clock)
+                value[d] -= season
+            if kind[j] == _RATE:
+                n = max(exp(mean[d] + season), 0.5)
+            z = (value[d] - mean[d]) / np.sqrt(within[d] / n + between[d])
             w = z - phi[d] * last_z[d] + theta[d] * last_w[d]
             last_z[d] = z
             last_w[d] = w
@@ -161,9 +164,9 @@ def _scores(closed: Any, when: Any, stats: Any, state: Any) -> None:
 class Scorer:
     """Turn the closed blocks of one model into standardised scores.
 
-    After `score`, the arrays `value` (the statistic itself), `scores` (clipped at +-5) and `n`
-    (1 for a rate) hold, for each statistic of the closed streams, the block's result; `rare` and
-    `total` hold the rare and all events of each closed stream.
+    After `score`, the arrays `value` (the statistic without its season), `scores` (clipped at
+    +-5) and `n` (1 for a rate) hold, for each statistic of the closed streams, the block's
+    result; `rare` and `total` hold the rare and all events of each closed stream.
     """
 
     def __init__(self, profile: Profile, table: StreamTable, scale: NDArray[np.float64]) -> None:
@@ -210,6 +213,15 @@ class Scorer:
 
     def open_value(self, j: int, statistic: int, blocks: Blocks) -> tuple[int, float]:
         """Give events and statistic (by its place in the stream) of a block that is still open."""
+        n, value = self._open_statistic(j, statistic, blocks)
+        row = int(self._seasons.row[self.stats.first[j] + statistic])
+        if not n or row < 0:
+            return n, value
+        start_ms = int(blocks.start[j]) * self._bucket_ms
+        span = (start_ms, start_ms + self._bucket_ms)
+        return n, value - season_of_span(self._seasons.effects[row], span, self._clock)
+
+    def _open_statistic(self, j: int, statistic: int, blocks: Blocks) -> tuple[int, float]:
         low, high = self.table.first[j], self.table.first[j + 1]
         kind, d = self.stats.kind[j], int(self.stats.first[j]) + statistic
         counts, keep = blocks.counts[low:high], self.keep[low:high]

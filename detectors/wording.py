@@ -15,6 +15,7 @@ class Change(msgspec.Struct, frozen=True):
     where: dict[str, str]
     statistic: str
     category: str | None
+    direction: str
     sigma: float
     before: float
     now: float
@@ -56,6 +57,17 @@ def _since(onset_ms: int) -> str:
     return "since " + instant(onset_ms).replace("T", " ")[:16] + "Z"
 
 
+def _traffic(change: Change) -> str:
+    """Say how many more or fewer events there are."""
+    ratio = change.now / change.before if change.before > 0 else 1.0
+    if change.now <= 0:
+        return "there are no events"
+    if ratio >= 2:
+        return f"there are {ratio:.2g} times as many events"
+    more = "more" if ratio > 1 else "fewer"
+    return f"there are {percent(abs(1 - ratio))} {more} events"
+
+
 def sentence(change: Change) -> str:
     """Write what has changed."""
     name = change.channel.partition(":")[2] or change.channel
@@ -64,11 +76,15 @@ def sentence(change: Change) -> str:
     before, now = change.before, change.now
     span = f"({figure(before)} → {figure(now)})"
     shares = f"{percent(before)} before"
-    if change.channel.startswith("missing:"):
+    if change.statistic == "volume":
+        text = f"{_traffic(change)}{place(change.where)} {since} {span[:-1]} events/s)"
+    elif change.channel.startswith("missing:"):
         text = f"{subject} is missing in {percent(now)} of events {since}, {shares}"
     elif change.statistic == "level":
-        size = f"{abs(change.sigma):.2g}"
-        text = f"{subject} is {size} sigma {'higher' if now > before else 'lower'} {since} {span}"
+        size, up = f"{abs(change.sigma):.2g}", change.direction == "up"
+        # Ranks decide; a few values far out can pull the mean the other way.
+        means = span if (now > before) == up else f"(by rank; mean {span[1:-1]})"
+        text = f"{subject} is {size} sigma {'higher' if up else 'lower'} {since} {means}"
     elif change.statistic == "spread":
         times = figure(now / before) if before > 0 else "many"
         text = f"{subject} spreads {times} times as wide {since} (sd {span[1:-1]})"
@@ -90,6 +106,11 @@ def sentence_resolved(change: Change, end_ms: int) -> str:
     """Write that a change is over."""
     name = change.channel.partition(":")[2] or change.channel
     end = instant(end_ms).replace("T", " ")[:16]
+    if change.channel == "rate":
+        return (
+            f"{change.model}: there are as many events{place(change.where)} as in its reference "
+            f"again, as of {end}Z"
+        )
     what = "is missing no more often than" if change.channel.startswith("missing:") else "is like"
     subject = f"{name}{place(change.where)}"
     return f"{change.model}: {subject} {what} its reference again, as of {end}Z"

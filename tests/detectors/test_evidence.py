@@ -144,6 +144,7 @@ def change_of(statistic: str, before: float, now: float) -> Change:
         where={},
         statistic=statistic,
         category=None,
+        direction="up",
         sigma=1.0,
         before=before,
         now=now,
