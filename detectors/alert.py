@@ -119,6 +119,7 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     scores: dict[str, float] = {}
     detectors: dict[str, float | bool] = {}
     late: int = 0
+    learning: str = ""
     profile: str
 
 

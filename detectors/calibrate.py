@@ -163,7 +163,8 @@ def _guarded(stream: Stream, stat: Statistic, w: NDArray[np.float64], policy: Po
     quiet = _GUARD * len(w)
     while _peak(stream, stat, w / widening**0.5, policy) > quiet and widening < _GUARD_MAX:
         widening *= _GUARD_STEP
-        stat = msgspec.structs.replace(stat, sd=nine_digits(stat.sd * _GUARD_STEP**0.5))
+        sd = nine_digits(stat.sd * _GUARD_STEP**0.5)
+        stat = msgspec.structs.replace(stat, sd=sd, widened=nine_digits(widening))
     return stat
 
 

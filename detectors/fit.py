@@ -33,7 +33,7 @@ from detectors.season import clockwork
 from detectors.season_fit import spans_of
 from detectors.summary.cells import Cell, Moments, add_cell, summarise
 
-__all__ = ["fit", "fit_cells", "propose_bucket_seconds"]
+__all__ = ["fit", "fit_cells", "propose_bucket_seconds", "replay"]
 
 _SECONDS = (10, 15, 20, 30)
 _MINUTES = (60, 120, 300, 600, 900, 1_200, 1_800)
@@ -137,7 +137,7 @@ def _candidates(draft: Profile, options: FitOptions) -> tuple[Stream, ...]:
     return (*streams[: options.streams_max], *rates)
 
 
-def _replay(
+def replay(
     draft: Profile, layout: Layout, cells: Sequence[Cell]
 ) -> Iterator[tuple[Blocks, Closed]]:
     """Merge the reference's buckets into blocks, and stop at each bucket that closes some."""
@@ -166,7 +166,7 @@ def _collect(draft: Profile, layout: Layout, cells: Sequence[Cell]) -> _Collecte
         np.zeros(streams, np.int64),
         [[] for _ in range(streams)],
     )
-    for blocks, closed in _replay(draft, layout, cells):
+    for blocks, closed in replay(draft, layout, cells):
         for j in closed.streams.tolist():
             bins = blocks.bins(j)
             total.counts[table.first[j] : table.first[j + 1]] += bins
@@ -225,7 +225,7 @@ def _samples(profile: Profile, layout: Layout, cells: Sequence[Cell]) -> list[_S
     total = sum(len(s.reference.statistics) for s in profile.streams)
     scorer = Scorer(profile, stream_table(profile, layout), np.ones(total))
     samples = [_Samples([], [], []) for _ in range(total)]
-    for blocks, closed in _replay(profile, layout, cells):
+    for blocks, closed in replay(profile, layout, cells):
         scorer.score(closed.streams, blocks, closed.end)
         for j in closed.streams.tolist():
             edges = (int(blocks.start[j]) * profile.bucket_ms, closed.end * profile.bucket_ms)

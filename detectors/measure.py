@@ -85,5 +85,6 @@ def measure(panel: Panel, blocks: Blocks, j: int, end: int) -> Metric:
         distances=panel.distances(j),
         scores=panel.scores(j),
         detectors=panel.verdicts(j, end),
+        learning=stream.reference.learning,
         profile=profile.hash,
     )

@@ -77,7 +77,8 @@ class Statistic(msgspec.Struct, frozen=True, omit_defaults=True):
     block on top of it; `sd`, `kappa3` and `kappa4` describe the standardised score.  `bin` is
     the category's bin for a share, -1 for the statistics of a number.  `season` and (`phi`,
     `theta`) are taken out before scores are made; `delta` is by how much the mean of a score may
-    be off where the reference is too short to know.
+    be off where the reference is too short to know; `widened` is the factor by which its variance
+    had to be raised for the detector to be silent on its own reference.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Statistic(msgspec.Struct, frozen=True, omit_defaults=True):
     phi: float = 0.0
     theta: float = 0.0
     delta: float = 0.0
+    widened: float = 1.0
 
 
 class Reference(msgspec.Struct, frozen=True):

@@ -91,6 +91,8 @@ def sentence(change: Change) -> str:
     elif change.statistic in {"skew", "tails"}:
         kind = "skew of its distribution" if change.statistic == "skew" else "weight of its tails"
         text = f"{subject} has changed its shape {since} ({kind}: {span[1:-1]})"
+    elif change.statistic == "share" and change.channel == "error" and change.category == "1":
+        text = f"{subject} is {percent(now)} {since}, {percent(before)} before"
     elif change.statistic == "share":
         text = f"{subject} is {change.category!r} in {percent(now)} of events {since}, {shares}"
     elif change.category is None:

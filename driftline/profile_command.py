@@ -99,15 +99,49 @@ def _overview(profile: "Profile") -> str:  # type: ignore[name-defined]  # noqa:
 
     reference = profile.reference
     kinds = Counter(channel.kind for channel in profile.channels)
-    watched = sum(1 for s in profile.streams if s.reference.statistics or s.reference.rare_rate)
-    return (
-        f"[bold]{profile.model}[/bold]: {reference.events:,} reference events from "
-        f"{instant(reference.start_ms)} to {instant(reference.end_ms)}\n"
-        f"{kinds['numeric']} numeric and {kinds['categorical']} categorical channels, "
-        f"{len(profile.slices) - 1} slices, {len(profile.streams)} streams ({watched} alarmable)\n"
-        f"buckets of {profile.bucket_seconds:,} s, blocks of {profile.block_events} events "
-        f"or {profile.block_seconds:,} s"
-    )
+    watched = sum(1 for s in profile.streams if s.reference.may_alarm)
+    lines = [
+        (
+            f"[bold]{profile.model}[/bold]: {reference.events:,} reference events from "
+            f"{instant(reference.start_ms)} to {instant(reference.end_ms)}"
+        ),
+        (
+            f"{kinds['numeric']} numeric and {kinds['categorical']} categorical channels, "
+            f"{len(profile.slices) - 1} slices, {len(profile.streams)} streams ({watched} alarmable)"
+        ),
+        (
+            f"buckets of {profile.bucket_seconds:,} s, blocks of {profile.block_events} events "
+            f"or {profile.block_seconds:,} s"
+        ),
+    ]
+    learning = Counter(s.reference.learning for s in profile.streams if s.reference.learning)
+    lines += [
+        f"[yellow]{n} streams are learning and do not alarm: {reason}[/yellow]"
+        for reason, n in learning.most_common(3)
+    ]
+    return "\n".join(lines + _widened(profile))
+
+
+def _widened(profile: "Profile") -> list[str]:  # type: ignore[name-defined]  # noqa: F821
+    """Name the streams that would have alarmed on their own reference."""
+    from detectors.wording import place
+
+    found = [
+        (stat.widened, f"{profile.stream_name(s)}{place(profile.slices[s.slice])} ({stat.name})")
+        for s in profile.streams
+        for stat in s.reference.statistics
+        if stat.widened > 1
+    ]
+    if not found:
+        return []
+    found.sort(reverse=True)
+    names = ", ".join(f"{name} x {times:.2g}" for times, name in found[:3])
+    return [
+        (
+            f"{len(found)} statistics change within the reference itself and were made less "
+            f"sensitive, above all {names}"
+        )
+    ]
 
 
 def _counts(counter: Counter[str]) -> str:
