@@ -153,7 +153,7 @@ class AlertLife:
             version=change.where.get("version"),
             channel=change.channel,
             slice=change.where,
-            detectors=(f"sr:{alarm.statistic}", *panel.beside(j, alarm.onset)),
+            detectors=panel.named(j, alarm),
             direction=alarm.direction,
             block=Block(instant(start), instant(end)),
             onset=instant(change.onset_ms),

@@ -16,7 +16,7 @@ from detectors.blocks import Blocks, Closed, stream_table
 from detectors.incident import OpenIncident
 from detectors.layout import layout_of
 from detectors.measure import measure
-from detectors.panel import Panel
+from detectors.panel import Choice, Panel
 from detectors.panes import FOREVER, UNSET, Entry
 from detectors.policy import Allowance, Policy
 from detectors.profile import Profile
@@ -57,11 +57,13 @@ class ModelJudge:
         config: str,
         *,
         metrics: bool = True,
+        detectors: tuple[str, ...] = ("sr",),
         allowances: Sequence[Allowance] | None = None,
     ) -> None:
         """Start with no bucket seen; without `metrics` only alerts are made.
 
-        `allowances` grants each stream its part of the budget; None shares out the policy's.
+        `detectors` alarm; `allowances` grants each stream its part of the budget, None shares
+        out the policy's.
         """
         self.profile = profile
         self._metrics = metrics
@@ -69,7 +71,7 @@ class ModelJudge:
         table = stream_table(profile, self.layout)
         block_buckets = max(1, profile.block_seconds // profile.bucket_seconds)
         self.blocks = Blocks(table, self.layout, (profile.block_events, block_buckets))
-        self.panel = Panel(profile, self.blocks, policy, allowances)
+        self.panel = Panel(profile, self.blocks, policy, Choice(allowances, detectors))
         self.life = AlertLife(profile, policy, config)
         self.spending = Spending(profile, policy, self.panel.allowances, [])
         self.counts = Counts()

@@ -25,6 +25,7 @@ class Semantics(NamedTuple):
     policy: Policy
     lateness_ms: int
     config: str
+    detectors: tuple[str, ...] = ("sr",)
 
 
 class MonitorState(msgspec.Struct):
@@ -104,8 +105,8 @@ class Monitor:
         return self.judges[entry.profile]
 
     def _new(self, profile: Profile) -> ModelJudge:
-        policy, _, config = self._semantics
-        return ModelJudge(profile, policy, config, metrics=self._metrics)
+        policy, _, config, detectors = self._semantics
+        return ModelJudge(profile, policy, config, detectors=detectors, metrics=self._metrics)
 
     def snapshot(self) -> MonitorState:
         """Give the whole state."""

@@ -1,7 +1,8 @@
 """The panel: every detector of a model, run on the same scores of the same closed blocks.
 
-The Shiryaev-Roberts mixture and the watch over rare things alarm, under the budget.  ADWIN and
-Page-Hinkley run beside them on each level and share, and say what they think.
+The Shiryaev-Roberts mixture and the watch over rare things alarm, under the budget.  The others
+run beside them, and say what they think or alarm as well.  What an alarm says (statistic, onset,
+effect) is always what the mixture has gathered.
 """
 
 from collections.abc import Sequence
@@ -12,20 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.alert import nine_digits
-from detectors.arithmetic import exp
+from detectors.beside import Beside
 from detectors.blocks import Blocks
 from detectors.distances import jensen_shannon, psi
-from detectors.drift.adwin import AdwinBank
-from detectors.drift.page_hinkley import PageHinkleyBank
 from detectors.drift.shiryaev_roberts import Lead, RareBank, ShiryaevRobertsBank
 from detectors.evidence import Alarm, category_of, rare_alarm, score_alarm
 from detectors.policy import Allowance, Policy, allowances, tuning
 from detectors.profile import Profile
 from detectors.scores import SMOOTH, Scorer
 
-__all__ = ["Panel", "Sight"]
+__all__ = ["Choice", "Panel", "Sight"]
 
-_PAGE_HINKLEY_ALLOWANCE = 0.5
 _NEVER = -1
 _SHARES_TOLD = 3
 
@@ -43,6 +41,13 @@ class Sight(NamedTuple):
     since: int
 
 
+class Choice(NamedTuple):
+    """Choose what streams are granted (None: the policy's shares), and the detectors that alarm."""
+
+    granted: Sequence[Allowance] | None = None
+    alarming: tuple[str, ...] = ("sr",)
+
+
 class Panel:
     """Hold and advance the detectors of all streams of one model."""
 
@@ -51,14 +56,16 @@ class Panel:
         profile: Profile,
         blocks: Blocks,
         policy: Policy,
-        granted: Sequence[Allowance] | None = None,
+        choice: Choice | None = None,
     ) -> None:
-        """Start all detectors; thresholds come from the budget, or from what is `granted`."""
+        """Start all detectors; thresholds come from the budget, or from what is granted."""
+        granted, self._alarming = choice or Choice()
         self.profile = profile
         self.allowances = allowances(profile, policy) if granted is None else list(granted)
         self._blocks = blocks
         flat = [(s, stat) for s in profile.streams for stat in s.reference.statistics]
-        tuned = np.array([tuning(s, stat, policy) for s, stat in flat]).reshape(-1, 5)
+        tunings = [tuning(s, stat, policy) for s, stat in flat]
+        tuned = np.array(tunings).reshape(-1, 5)
         self.scorer = Scorer(profile, blocks.table, tuned[:, 0])
         first = self.scorer.stats.first
         self.sr = ShiryaevRobertsBank(first, tuned[:, 1], tuned[:, 2:])
@@ -76,31 +83,15 @@ class Panel:
         for j, stream in enumerate(profile.streams):
             self._siblings.setdefault((stream.channel, stream.missing), []).append(j)
         self._set_thresholds()
-        self._start_beside([stat.name for _, stat in flat])
+        self._beside = Beside(profile, tunings, self.allowances, self._alarming)
 
     def _set_thresholds(self) -> None:
         """Turn each stream's allowance into what its evidence must reach."""
         both = [bool(s.reference.statistics and s.reference.rare) for s in self.profile.streams]
         pairs = list(zip(self.allowances, both, strict=True))
-        self.score_threshold = np.array([a.threshold(rare=False, both=b) for a, b in pairs])
+        shared = np.array([a.threshold(rare=False, both=b) for a, b in pairs])
+        self.score_threshold = shared * len(self._alarming)
         self.rare_threshold = np.array([a.threshold(rare=True, both=b) for a, b in pairs])
-
-    def _start_beside(self, names: list[str]) -> None:
-        """Start ADWIN and Page-Hinkley on each level and share of the single-segment slices."""
-        slices = [len(self.profile.slices[s.slice]) for s in self.profile.streams]
-        single = np.array(slices, np.int64)[self._owner] <= 1
-        moves = np.array([name in {"level", "share", "volume"} for name in names], np.bool_)
-        watched = np.flatnonzero(single & moves)
-        self._position = np.full(len(names), _NEVER, np.int64)
-        self._position[watched] = np.arange(len(watched))
-        steps = [self.allowances[j].steps for j in self._owner[watched].tolist()]
-        limits = np.array([_siegmund(_PAGE_HINKLEY_ALLOWANCE, a) for a in steps], np.float64)
-        self.adwin = AdwinBank(len(watched), clock=1)
-        self.page_hinkley = PageHinkleyBank(
-            len(watched), delta=_PAGE_HINKLEY_ALLOWANCE, threshold=limits
-        )
-        self.adwin_end = np.full(len(self.profile.streams), _NEVER, np.int64)
-        self.page_hinkley_end = np.full(len(self.profile.streams), _NEVER, np.int64)
 
     def update(self, closed: NDArray[np.int64], end: int) -> None:
         """Show the closed blocks of these streams, which end before bucket `end`."""
@@ -114,15 +105,13 @@ class Panel:
         units = np.where(smooth, blocks.extra[owner, 2], blocks.counts[self._counted_bin])
         self.sr.update(closed, scorer.scores, (n, scorer.value, units, blocks.start))
         self.rare.update(closed, (scorer.rare, scorer.total), blocks.start)
-        self.strength[closed] = np.maximum(
-            self.sr.evidence[closed] / self.score_threshold[closed],
-            self.rare.evidence[closed] / self.rare_threshold[closed],
-        )
-        fresh = np.isin(owner, closed) & (self._position != _NEVER) & (scorer.n > 0)
-        at = np.flatnonzero(fresh)
-        position, scores = self._position[at], scorer.scores[at]
-        self.adwin_end[owner[at][self.adwin.update(position, scores)]] = end
-        self.page_hinkley_end[owner[at][self.page_hinkley.update(position, scores)]] = end
+        fresh = np.isin(owner, closed) & (scorer.n > 0)
+        self._beside.update(fresh, scorer.scores, end)
+        score = self.sr.evidence[closed] / self.score_threshold[closed]
+        rare = self.rare.evidence[closed] / self.rare_threshold[closed]
+        others = self._beside.alarms(closed, end).astype(np.float64)
+        own = score if "sr" in self._alarming else np.zeros(len(closed))
+        self.strength[closed] = np.maximum(np.maximum(own, rare), others)
 
     def evidence(self, j: int) -> tuple[float, float, bool]:
         """Give the stronger of stream j's two watches: evidence, threshold, is it the rare one."""
@@ -208,19 +197,16 @@ class Panel:
             n, value = n + more, value + more * seen
         return n, (value - n * stat.mean) / float(np.sqrt(stat.within))
 
-    def beside(self, j: int, onset: int) -> list[str]:
-        """Name the detectors that do not alarm by themselves but agree since the onset."""
-        ends = {"adwin": self.adwin_end[j], "page_hinkley": self.page_hinkley_end[j]}
-        return [name for name, end in ends.items() if end > onset]
+    def named(self, j: int, alarm: Alarm) -> tuple[str, ...]:
+        """Name the detectors that say so: what alarmed, and those that agree since the onset."""
+        evidence, limit, rare = self.evidence(j)
+        mixture = (f"sr:{alarm.statistic}",) if rare or evidence >= limit else ()
+        return (*mixture, *self._beside.since(j, alarm.onset))
 
     def verdicts(self, j: int, end: int) -> dict[str, float | bool]:
         """Say what each detector thinks of stream j's block; `sr` of 1 alarms."""
         evidence, limit, _ = self.evidence(j)
-        return {
-            "sr": nine_digits(evidence / limit),
-            "adwin": bool(self.adwin_end[j] == end),
-            "page_hinkley": bool(self.page_hinkley_end[j] == end),
-        }
+        return {"sr": nine_digits(evidence / limit), **self._beside.verdicts(j, end)}
 
     def scores(self, j: int) -> dict[str, float]:
         """Give the standardised scores of stream j's block, shares by their category."""
@@ -249,12 +235,13 @@ class Panel:
         """Restart the alarming detectors of stream j."""
         self.sr.reset(j)
         self.rare.reset(j)
+        self._beside.reset(j)
         self.strength[j] = 0.0
 
     @property
     def _parts(self) -> dict[str, Any]:
         banks = {"scorer": self.scorer, "sr": self.sr, "rare": self.rare}
-        return banks | {"adwin": self.adwin, "page_hinkley": self.page_hinkley}
+        return banks | {"beside": self._beside}
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """Give the state of all detectors as named arrays."""
@@ -263,8 +250,7 @@ class Panel:
             for name, part in self._parts.items()
             for key, array in part.snapshot().items()
         }
-        ends = {"adwin_end": self.adwin_end, "page_hinkley_end": self.page_hinkley_end}
-        return state | ends | {"strength": self.strength}
+        return state | {"strength": self.strength}
 
     def restore(self, state: dict[str, NDArray[Any]]) -> None:
         """Take the state of all detectors from a snapshot."""
@@ -272,20 +258,3 @@ class Panel:
             keys = [key for key in state if key.startswith(f"{name}.")]
             part.restore({key.removeprefix(f"{name}."): state[key] for key in keys})
         self.strength[:] = state["strength"]
-        self.adwin_end[:] = state["adwin_end"]
-        self.page_hinkley_end[:] = state["page_hinkley_end"]
-
-
-def _siegmund(k: float, steps: float) -> float:
-    """Solve (e^{2kb} - 2kb - 1) / (2 k^2) = 2 * steps for b, and give h = b - 1.166.
-
-    Two-sided, hence twice the steps.  Source: Siegmund 1985, corrected random walk.
-    """
-    low, high = 0.0, 60.0
-    for _ in range(60):
-        b = (low + high) / 2
-        if (float(exp(2 * k * b)) - 2 * k * b - 1) / (2 * k * k) < 2 * steps:
-            low = b
-        else:
-            high = b
-    return max(low - 1.166, 1.0)

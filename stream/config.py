@@ -43,6 +43,7 @@ _PRESETS: dict[str, dict[str, int]] = {
     "realtime": {"pane_seconds": 1, "bucket_seconds": 1, "lateness_seconds": 1, "tick_seconds": 1},
     "batchy": {"pane_seconds": 60, "bucket_seconds": 300, "lateness_seconds": 60},
 }
+_DETECTORS = ("sr", "adwin", "page_hinkley", "cusum", "ewma")
 _SEMANTIC = ("time", "slices", "detect", "policy")
 
 
@@ -95,7 +96,7 @@ class DetectConfig(_Section, frozen=True):
     alarm.
     """
 
-    detectors: tuple[Literal["sr"], ...] = ("sr",)
+    detectors: tuple[str, ...] = ("sr",)
     block_events: int = 50
     learn_days: float = 2.0
     learn_blocks: int = 500
@@ -154,7 +155,8 @@ def semantic_hash(config: Config) -> str:
 def semantics_of(config: Config) -> Semantics:
     """Take what a judge needs out of the configuration."""
     lateness_ms = config.time.lateness_seconds * 1000
-    return Semantics(config.policy, lateness_ms, semantic_hash(config))
+    detectors = config.detect.detectors
+    return Semantics(config.policy, lateness_ms, semantic_hash(config), detectors)
 
 
 def load_config(path: Path | None, environ: Mapping[str, str] = os.environ) -> Config:
@@ -184,6 +186,7 @@ def load_config(path: Path | None, environ: Mapping[str, str] = os.environ) -> C
     except msgspec.ValidationError as error:
         raise ConfigError(_explain(error, raw, where)) from error
     _check_ranges(config, where)
+    _check_detectors(config, where)
     return config
 
 
@@ -251,6 +254,20 @@ def _check_policy(raw: Mapping[str, Any], where: str) -> None:
         budget_per_week(budget) if isinstance(budget, str) else None
     except ValueError as error:
         raise ConfigError(f"policy.alarm_budget in {where}: {error}.") from error
+
+
+def _check_detectors(config: Config, where: str) -> None:
+    """Check the names of the detectors."""
+    chosen = config.detect.detectors
+    for name in chosen:
+        if name not in _DETECTORS and not name.startswith("river:"):
+            near = difflib.get_close_matches(name, _DETECTORS, 1, 0.0)[0]
+            raise ConfigError(
+                f"detect.detectors in {where} names {name!r}; did you mean {near!r}? Allowed are "
+                f"{', '.join(_DETECTORS)}, and river:NAME for a class of river.drift."
+            )
+    if not chosen or len(set(chosen)) < len(chosen):
+        raise ConfigError(f"detect.detectors in {where} must name one detector or more, each once.")
 
 
 def _check_ranges(config: Config, where: str) -> None:

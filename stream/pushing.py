@@ -35,6 +35,9 @@ async def push_profile(config: Config, profile: Profile) -> str | None:
         before = control.book.segments(profile.model)
         buckets = {p.bucket_seconds for _, p in before} | {profile.bucket_seconds}
         start = effective_from(latest, tuple(sorted(buckets)))
+        if before and before[-1][1].hash == profile.parent:
+            # What stands on another profile follows it, even if that is not in force yet.
+            start = max(start, effective_from(before[-1][0], tuple(sorted(buckets))))
         record = profile_record(profile, start)
         await outbox.send(names.control, record.key, msgspec.json.encode(record), 0)
         await outbox.delivered()

@@ -1,5 +1,6 @@
 """A private reader of one partition: no group, nothing committed, from the start to the end."""
 
+import asyncio
 from types import TracebackType
 from typing import Any, Self
 
@@ -8,8 +9,9 @@ from aiokafka.errors import KafkaError
 
 from detectors.errors import ServiceUnreachable
 from stream.outbox import RECORD_BYTES_MAX
+from stream.topics import partition_count
 
-__all__ = ["PrivateReader", "private_consumer"]
+__all__ = ["PrivateReader", "private_consumer", "read_topic"]
 
 _POLL_MS = 200
 
@@ -41,16 +43,23 @@ async def private_consumer(bootstrap: str) -> Any:
 class PrivateReader:
     """Read a partition up to its present end, as often as asked; each record once."""
 
-    def __init__(self, bootstrap: str, topic: str, partition: int) -> None:
-        """Prepare; `start` connects."""
+    def __init__(
+        self, bootstrap: str, topic: str, partition: int, since_ms: int | None = None
+    ) -> None:
+        """Prepare; `start` connects.  `since_ms` leaves out records that were written before."""
         self._bootstrap = bootstrap
         self._partition = TopicPartition(topic, partition)
+        self._since_ms = since_ms
 
     async def start(self) -> None:
         """Connect, and begin at the partition's first record."""
         self._consumer = await private_consumer(self._bootstrap)
         self._consumer.assign([self._partition])
         await self._consumer.seek_to_beginning(self._partition)
+        if self._since_ms is not None:
+            found = await self._consumer.offsets_for_times({self._partition: self._since_ms})
+            if (start := found[self._partition]) is not None:
+                self._consumer.seek(self._partition, start.offset)
 
     async def drain(self) -> list[tuple[bytes, bytes]]:
         """Give (key, value) of every record between the last call and the present end."""
@@ -78,3 +87,18 @@ class PrivateReader:
     ) -> None:
         """Disconnect."""
         await self.stop()
+
+
+async def read_topic(bootstrap: str, topic: str) -> list[tuple[bytes, bytes]]:
+    """Give (key, value) of every record of a topic up to its present end.
+
+    Raises
+    ------
+    ServiceUnreachable
+        If there is no such topic, or Kafka does not answer.
+    """
+    found = []
+    for partition in range(await asyncio.to_thread(partition_count, bootstrap, topic)):
+        async with PrivateReader(bootstrap, topic, partition) as reader:
+            found += await reader.drain()
+    return found

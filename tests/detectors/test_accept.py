@@ -185,6 +185,13 @@ def test_the_reference_stands_on_the_blocks_and_events_since_the_change() -> Non
     assert reference.mean == pytest.approx(np.mean(values), rel=1e-3)
 
 
+def test_a_slice_with_too_few_blocks_at_the_new_level_is_learning() -> None:
+    new = with_level(AMOUNT, times(1.6), 700)
+    rare = new.streams[index(new, AMOUNT, {"country": "US"})].reference
+    assert rare.learning == f"{rare.blocks} blocks of 10 needed at its accepted level"
+    assert new.streams[index(new, AMOUNT)].reference.learning == ""
+
+
 def test_a_value_that_vanished_is_rare_and_its_share_no_statistic() -> None:
     new = with_level(PLAN, all_free)
     reference = new.streams[index(new, PLAN)].reference

@@ -53,8 +53,8 @@ class StagedPanel:
     def evidence(self, _: int) -> tuple[float, float, bool]:
         return 20_000.0, 10_000.0, False
 
-    def beside(self, _: int, __: int) -> list[str]:
-        return ["adwin"]
+    def named(self, _: int, alarm: Alarm) -> tuple[str, ...]:
+        return f"sr:{alarm.statistic}", "adwin"
 
     def distances(self, _: int) -> dict[str, float]:
         return {"psi": 0.3}

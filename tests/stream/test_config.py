@@ -62,7 +62,10 @@ def test_an_unknown_key_names_the_nearest_known_one(load: Load, text: str, near:
         ("[time]\npane_seconds = '2'", "time.pane_seconds in .* is '2': expected `int`"),
         ("[policy]\nalarm_budget = 3", "policy.alarm_budget in .* is 3: expected `str`"),
         ("[time]\npreset = 'fast'", "time.preset in .* is 'fast': invalid enum value"),
-        ("[detect]\ndetectors = ['magic']", "detect.detectors.* invalid enum value 'magic'"),
+        (
+            "[detect]\ndetectors = ['magic']",
+            "detect.detectors.* 'magic'; did you mean .* Allowed are sr",
+        ),
         ("kafka = 3", r"kafka in .* must be a section: write \[kafka\]"),
         ("[limits]\ndepth = 1", "limits.depth is 1, but must be from 3 to 100"),
         ("[kafka", "is not TOML"),

@@ -1,0 +1,118 @@
+"""The ledger: what has been said about a prefix's models, by id, and what people answered.
+
+Alerts and incidents come with all their revisions, feedback in the order of its writing.  A
+record that came twice counts once.
+"""
+
+import asyncio
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import orjson
+
+from detectors.errors import ConfigError
+from stream.config import Config
+from stream.names import TopicNames
+from stream.reader import read_topic
+from stream.worker import bootstrap_of
+
+__all__ = ["Found", "Ledger", "read_ledger"]
+
+_CANDIDATES_MAX = 10
+
+Record = dict[str, Any]
+
+
+class Found(NamedTuple):
+    """Hold one alert or incident: its kind, its id, and its revisions, the first first."""
+
+    kind: str
+    id: str
+    revisions: list[Record]
+
+    @property
+    def last(self) -> Record:
+        """Give the latest revision."""
+        return self.revisions[-1]
+
+
+@dataclass
+class Ledger:
+    """Hold alerts and incidents by id and revision, and feedback by id."""
+
+    alerts: dict[str, dict[int, Record]] = field(default_factory=lambda: defaultdict(dict))
+    incidents: dict[str, dict[int, Record]] = field(default_factory=lambda: defaultdict(dict))
+    feedback: dict[str, list[Record]] = field(default_factory=lambda: defaultdict(list))
+
+    def take(self, record: Record) -> None:
+        """Enter one record of the alerts, incidents or feedback topic."""
+        if "verdict" in record:
+            self.feedback[record["id"]].append(record)
+        elif "alert" in record:
+            alert = record["alert"]
+            self.alerts[alert["id"]][alert["revision"]] = alert
+        else:
+            self.incidents[record["id"]][record["revision"]] = record
+
+    def find(self, start: str) -> Found:
+        """Find the alert or incident whose id begins so.
+
+        Raises
+        ------
+        ConfigError
+            If there is none, or more than one; the message names them.
+        """
+        kinds = {"alert": self.alerts, "incident": self.incidents}
+        found = [
+            Found(kind, one, [revisions[n] for n in sorted(revisions)])
+            for kind, known in kinds.items()
+            for one, revisions in known.items()
+            if one.startswith(start.lower())
+        ]
+        if not found:
+            raise ConfigError(
+                f"There is no alert or incident whose id begins with {start}. "
+                "`driftline alerts tail --since TIME` lists them."
+            )
+        if len(found) > 1:
+            named = [f"{one.id} ({one.kind}: {one.last['summary']})" for one in found]
+            more = f"; and {len(named) - _CANDIDATES_MAX} more" * (len(named) > _CANDIDATES_MAX)
+            raise ConfigError(
+                f"{start} may be any of {len(found)}: {'; '.join(named[:_CANDIDATES_MAX])}{more}."
+            )
+        return found[0]
+
+    def latest_alerts(self, found: Found) -> list[Record]:
+        """Give the latest revision of an alert, or of each alert of an incident."""
+        ids = found.last["alerts"] if found.kind == "incident" else [found.id]
+        return [self.alerts[one][max(self.alerts[one])] for one in ids if one in self.alerts]
+
+    def answers(self, found: Found) -> list[Record]:
+        """List the feedback on an alert or incident, or on an incident's alerts, by time."""
+        ids = [found.id]
+        if found.kind == "incident":
+            ids += found.last["alerts"]
+        return sorted((f for one in ids for f in self.feedback.get(one, [])), key=_time)
+
+
+def _time(record: Record) -> str:
+    return str(record["time"])
+
+
+async def read_ledger(config: Config) -> Ledger:
+    """Read the alerts, incidents and feedback of a prefix up to now.
+
+    Raises
+    ------
+    ServiceUnreachable
+        If there are no such topics yet, or Kafka does not answer.
+    """
+    bootstrap, names = bootstrap_of(config.kafka), TopicNames(config.kafka.prefix)
+    ledger = Ledger()
+    topics = (names.alerts, names.incidents, names.feedback)
+    for records in await asyncio.gather(*(read_topic(bootstrap, topic) for topic in topics)):
+        for _, value in records:
+            if value:
+                ledger.take(orjson.loads(value))
+    return ledger
