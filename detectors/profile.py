@@ -249,6 +249,11 @@ class ProfileBook:
                 found = profile
         return found
 
+    @property
+    def models(self) -> list[str]:
+        """Name the models that have a profile."""
+        return sorted(self._by_model)
+
     def segments(self, model: str) -> Sequence[tuple[int, Profile]]:
         """List the model's profiles with the event times they are in force from, in order."""
         return self._by_model.get(model, ())

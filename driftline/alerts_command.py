@@ -1,21 +1,32 @@
-"""`driftline alerts tail`: follow the alerts as they are published."""
+"""`driftline alerts`: follow, show, judge and accept what workers have found."""
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
 import typer
-from rich.console import Console
 from rich.markup import escape
 
+from driftline.alerts_view import (
+    show_accepted,
+    show_alert,
+    show_budget,
+    show_found,
+    show_incident,
+)
 from driftline.options import ConfigPath, out
 
-__all__ = ["app", "show_alert"]
+__all__ = ["app"]
 
-app = typer.Typer(help="Look at the alerts that workers publish.", no_args_is_help=True)
+app = typer.Typer(
+    help="Look at the incidents and alerts that workers publish, and answer them.",
+    no_args_is_help=True,
+)
 
-_COLOURS = {"critical": "red", "warning": "yellow", "info": "blue"}
+Id = Annotated[
+    str, typer.Argument(metavar="ID", help="An alert or incident; the first letters will do.")
+]
 
 
 @app.command(epilog="Example: driftline alerts tail --since 2026-11-23T12:00:00Z")
@@ -24,9 +35,15 @@ def tail(
         str | None,
         typer.Option(help="Show also what was published since then (RFC 3339); default: now on."),
     ] = None,
+    incidents: Annotated[
+        bool, typer.Option("--incidents", help="Leave out the alerts of the incidents.")
+    ] = False,
     config: ConfigPath = None,
 ) -> None:
-    """Print every alert revision as it is published, until Ctrl-C."""
+    """Print incidents and their alerts as they are published, until Ctrl-C.
+
+    An incident is told again when its first line or its status changes.
+    """
     from detectors.errors import ConfigError
     from stream.config import load_config
     from stream.tailing import follow_alerts
@@ -41,22 +58,64 @@ def tail(
             ) from error
         start_ms = round((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)
     console = out()
-    console.print("Waiting for alerts. Ctrl-C ends.")
-    asyncio.run(follow_alerts(load_config(config), start_ms, lambda value: _print(console, value)))
+    console.print("Waiting for incidents. Ctrl-C ends.")
+    told: dict[str, tuple[str, str]] = {}
+
+    def show(value: bytes) -> None:
+        record = orjson.loads(value)
+        if "alert" in record:
+            if not incidents:
+                show_alert(console, record["alert"])
+        elif told.get(record["id"]) != (record["status"], record["summary"]):
+            told[record["id"]] = record["status"], record["summary"]
+            show_incident(console, record)
+
+    asyncio.run(follow_alerts(load_config(config), start_ms, show))
 
 
-def _print(console: Console, value: bytes) -> None:
-    show_alert(console, orjson.loads(value)["alert"])
+@app.command(epilog="Example: driftline alerts show 3f9a")
+def show(start: Id, config: ConfigPath = None) -> None:
+    """Show an alert or incident with all its revisions and its feedback."""
+    from stream.config import load_config
+    from stream.ledger import read_ledger
+
+    ledger = asyncio.run(read_ledger(load_config(config)))
+    found = ledger.find(start)
+    show_found(out(), found, ledger.latest_alerts(found), ledger.answers(found))
 
 
-def show_alert(console: Console, alert: dict[str, Any]) -> None:
-    """Print one alert revision: a line to read, a line with its evidence."""
-    status = alert["status"]
-    colour = "green" if status == "resolved" else _COLOURS.get(alert["severity"], "white")
-    label = status if status == "resolved" else alert["severity"]
-    console.print(f"{alert['time']}  [{colour}]{label:8}[/{colour}]  {escape(alert['summary'])}")
-    console.print(
-        f"[dim]    {alert['channel']}  by {', '.join(alert['detectors'])}  "
-        f"evidence 10^{alert['score']:.1f} of 10^{alert['threshold']:.1f}  "
-        f"id {alert['id']}/{alert['revision']}[/dim]"
-    )
+@app.command(epilog="Example: driftline alerts feedback 3f9a expected --note 'price list 2027'")
+def feedback(
+    start: Id,
+    verdict: Annotated[str, typer.Argument(help="false, expected, or real.")],
+    note: Annotated[str, typer.Option(help="Why, for those who come later.")] = "",
+    config: ConfigPath = None,
+) -> None:
+    """Say what an alert or incident was; `alerts budget` counts it."""
+    from stream.config import load_config
+    from stream.feedback import give_feedback
+
+    found = asyncio.run(give_feedback(load_config(config), start, verdict, note))
+    text = f"Noted: {found.kind} {found.id} is {verdict} ({found.last['summary']})."
+    out().print(escape(text))
+
+
+@app.command(epilog="Example: driftline alerts accept 3f9a")
+def accept(start: Id, config: ConfigPath = None) -> None:
+    """Take the level since the change as the new reference of an alert, or of an incident's.
+
+    It needs ten blocks of events since the change, and is in force about a minute later.
+    """
+    from stream.accepting import accept as accept_level
+    from stream.config import load_config
+
+    show_accepted(out(), asyncio.run(accept_level(load_config(config), start)))
+
+
+@app.command(epilog="Example: driftline alerts budget")
+def budget(config: ConfigPath = None) -> None:
+    """Show how much of each model's alarm budget its incidents have taken."""
+    from stream.config import load_config
+    from stream.feedback import read_spent
+
+    show_budget(out(), asyncio.run(read_spent(load_config(config))))

@@ -1,5 +1,6 @@
 """Feedback: what people say of alerts, and how the alarm budget is spent by that."""
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -10,13 +11,16 @@ import msgspec
 
 from detectors.alert import instant
 from detectors.errors import ConfigError
+from detectors.policy import budget_per_week
 from stream.config import Config
+from stream.control import Control
 from stream.ledger import Found, Ledger, read_ledger
 from stream.names import TopicNames
 from stream.outbox import Outbox
+from stream.watermarks import watermarks
 from stream.worker import bootstrap_of
 
-__all__ = ["VERDICTS", "Feedback", "Spent", "give_feedback", "spent"]
+__all__ = ["VERDICTS", "Feedback", "Spent", "give_feedback", "read_spent", "spent"]
 
 VERDICTS = ("false", "expected", "real")
 _DAY_MS = 86_400_000
@@ -82,6 +86,24 @@ async def give_feedback(config: Config, start: str, verdict: str, note: str) -> 
     finally:
         await outbox.stop()
     return found
+
+
+async def read_spent(config: Config) -> list[Spent]:
+    """Tell how the budget of every model of a prefix is spent, up to its latest event.
+
+    Raises
+    ------
+    ServiceUnreachable
+        If there are no topics yet, or Kafka does not answer.
+    """
+    bootstrap, names = bootstrap_of(config.kafka), TopicNames(config.kafka.prefix)
+    ledger = await read_ledger(config)
+    latest = await asyncio.to_thread(watermarks, bootstrap, names)
+    control = Control(bootstrap, names.control)
+    await control.start()
+    await control.stop()
+    accepted = budget_per_week(config.policy.alarm_budget)
+    return spent(ledger, control.book.models, accepted, max(latest.values(), default=0))
 
 
 def spent(

@@ -1,4 +1,4 @@
-"""Follow the alerts topic."""
+"""Follow what is published: incidents, and the alerts in them."""
 
 from collections.abc import Callable
 
@@ -12,26 +12,32 @@ from stream.worker import bootstrap_of
 
 __all__ = ["follow_alerts"]
 
+_POLL_MS = 500
+
 
 async def follow_alerts(
     config: Config, since_ms: int | None, show: Callable[[bytes], None]
 ) -> None:
-    """Show every alert record published from now on, or since a time; until cancelled.
+    """Show alert and incident records published from now on, or since a time; until cancelled.
+
+    What comes at once is shown in the order of its writing.
 
     Raises
     ------
     ServiceUnreachable
-        If there is no alerts topic yet, or Kafka does not answer.
+        If there are no such topics yet, or Kafka does not answer.
     """
-    bootstrap = bootstrap_of(config.kafka)
-    topic = TopicNames(config.kafka.prefix).alerts
+    bootstrap, names = bootstrap_of(config.kafka), TopicNames(config.kafka.prefix)
+    counts = {t: partition_count(bootstrap, t) for t in (names.alerts, names.incidents)}
     consumer = await private_consumer(bootstrap)
     try:
-        partitions = [TopicPartition(topic, n) for n in range(partition_count(bootstrap, topic))]
+        partitions = [TopicPartition(t, n) for t, count in counts.items() for n in range(count)]
         consumer.assign(partitions)
         await _seek(consumer, partitions, since_ms)
-        async for record in consumer:
-            if record.value:
+        while True:
+            batches = await consumer.getmany(timeout_ms=_POLL_MS)
+            records = [record for batch in batches.values() for record in batch if record.value]
+            for record in sorted(records, key=lambda r: (r.timestamp, r.offset)):
                 show(record.value)
     finally:
         await consumer.stop()

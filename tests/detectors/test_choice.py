@@ -1,4 +1,4 @@
-"""Detectors by choice: each finds a break, is named in the alert, and keeps its part of the budget."""
+"""Detectors by choice: each finds a break, is named in the alert, keeps its part of the budget."""
 
 import numpy as np
 import pytest

@@ -64,7 +64,7 @@ def _first(method: str, stream: Any) -> tuple[float, int]:
     reference = stream[:_REFERENCE].ravel()
     live = stream[_REFERENCE + _BEFORE :].ravel()
     by_event = method in ("raw ADWIN", "raw Page-Hinkley")
-    warm = stream[:_REFERENCE + _BEFORE].ravel()[-_WARM_EVENTS:] if by_event else live[:0]
+    warm = stream[: _REFERENCE + _BEFORE].ravel()[-_WARM_EVENTS:] if by_event else live[:0]
     values = np.concatenate([warm, live])
     known = reference
     if np.issubdtype(stream.dtype, np.floating):
@@ -101,11 +101,15 @@ def _conclude(found: Sequence[dict[str, Any]], size: Size) -> Result:
         if change.most:
             median = float(np.median(ours["delays"]))
             slack = change.most * size.of(100, 150) / 100
-            targets.append(Target(name=f"median delay, {one['change']}", reached=median, most=slack))
+            targets.append(
+                Target(name=f"median delay, {one['change']}", reached=median, most=slack)
+            )
     missed = sum(int(np.isinf(one["methods"]["driftline"]["delays"]).sum()) for one in found)
     targets.append(Target(name="changes missed", reached=missed, most=0))
     columns = ("change", "driftline [95 %]", "target", *methods)
-    table = Table("Events from the change to the first alarm, median of the runs", columns, tuple(rows))
+    table = Table(
+        "Events from the change to the first alarm, median of the runs", columns, tuple(rows)
+    )
     return Result(
         experiment="delay",
         says=(

@@ -78,9 +78,7 @@ def _conclude(found: Sequence[dict[str, Any]], size: Size) -> Result:
     cells = {(one["family"], one["m"]): one for one in found}
     families = list(dict.fromkeys(one["family"] for one in found))
     lengths = sorted({one["m"] for one in found})
-    rows = [
-        (family, *(_cell(cells[family, m]) for m in lengths)) for family in families
-    ]
+    rows = [(family, *(_cell(cells[family, m]) for m in lengths)) for family in families]
     tables = [
         Table(
             "Attained / nominal by blocks of reference (95 % interval), and alerts in all",

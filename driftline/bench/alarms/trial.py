@@ -220,9 +220,7 @@ class Runs:
         """Fit the first blocks of every run."""
         self.runs = runs
         self.trial = Trial(plan or Plan(), run_channels(runs, blocks, kind), blocks)
-        self._codes = [
-            _codes_of(c) for c in self.trial.profile.channels if c.kind == "categorical"
-        ]
+        self._codes = [_codes_of(c) for c in self.trial.profile.channels if c.kind == "categorical"]
         self.trial.fit([cell for cells in self._cells(0, blocks) for cell in cells])
 
     def _cells(self, first: int, last: int) -> Iterator[list[Cell]]:
