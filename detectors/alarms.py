@@ -21,7 +21,7 @@ from detectors.panel import Panel
 from detectors.policy import Policy
 from detectors.profile import Profile
 from detectors.scores import VOLUME
-from detectors.wording import Change, sentence, sentence_resolved
+from detectors.wording import Change, sentence, sentence_closed, sentence_resolved
 
 __all__ = ["HOLD_BLOCKS", "AlertLife", "OpenAlert"]
 
@@ -100,6 +100,19 @@ class AlertLife:
             block=Block(instant(start), instant(end)),
             summary=sentence_resolved(opened.change, end),
             n=block[2],
+        )
+
+    def close(self, j: int, end: int, *, accepted: bool) -> Iterator[Alert]:
+        """Resolve the open alert of stream j: another profile takes over at bucket `end`."""
+        opened = self.open.pop(j)
+        self.incidents.leave(opened.alert.id)
+        end_ms = end * self.profile.bucket_ms
+        yield msgspec.structs.replace(
+            opened.alert,
+            revision=opened.alert.revision + 1,
+            status="resolved",
+            time=instant(end_ms),
+            summary=sentence_closed(opened.change, end_ms, accepted=accepted),
         )
 
     def _change(self, j: int, alarm: Alarm) -> Change:

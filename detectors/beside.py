@@ -38,15 +38,15 @@ class Beside:
         single = [len(profile.slices[s.slice]) <= 1 for s in profile.streams]
         names = [stat.name for s in profile.streams for stat in s.reference.statistics]
         moves = np.array([name in _WATCHED for name in names], np.bool_)
-        self._watched = np.flatnonzero(np.array(single, np.bool_)[owner] & moves)
-        self._owner = owner[self._watched]
+        self.watched = np.flatnonzero(np.array(single, np.bool_)[owner] & moves)
+        self._owner = owner[self.watched]
         self._position = np.full(len(names), _NEVER, np.int64)
-        self._position[self._watched] = np.arange(len(self._watched))
+        self._position[self.watched] = np.arange(len(self.watched))
         self.alarming = tuple(name for name in alarming if name != "sr")
         shares = np.bincount(self._owner, minlength=len(sizes)) * max(len(alarming), 1)
         steps = np.array([a.steps for a in granted], np.float64) * np.maximum(shares, 1)
         bounds = np.array([(t.delta, t.variance) for t in tuned], np.float64).reshape(-1, 2)
-        bounds = bounds[self._watched]
+        bounds = bounds[self.watched]
         self._detectors = {
             name: companion(name, steps[self._owner], bounds[:, 0], np.maximum(bounds[:, 1], 1.0))
             for name in dict.fromkeys((*REPORTED, *self.alarming))
@@ -55,7 +55,7 @@ class Beside:
 
     def update(self, fresh: NDArray[np.bool_], scores: NDArray[np.float64], end: int) -> None:
         """Show the scores of the statistics that have a new block, which ends before `end`."""
-        at = self._watched[fresh[self._watched]]
+        at = self.watched[fresh[self.watched]]
         position = self._position[at]
         owner = self._owner[position]
         for name, detector in self._detectors.items():

@@ -4,7 +4,7 @@ Everything here is a function of the partials and of W; nothing knows a clock, a
 thread.  Late partials are counted and change nothing else.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -103,6 +103,32 @@ class ModelJudge:
             end = self._final + self._block_buckets - 1
             yield from self._pass_time(over if horizon_ms < FOREVER else end)
             self._final = over
+
+    def end(
+        self, end_ms: int, kept: Container[int], *, accepted: bool
+    ) -> Iterator[Alert | Incident | Metric]:
+        """End where another profile takes over; resolve the alerts of streams it does not keep.
+
+        `accepted` says that it stands on this one's profile.
+        """
+        end = end_ms // self.profile.bucket_ms
+        for j in sorted(self.life.open):
+            if j not in kept:
+                yield from self.life.close(j, end, accepted=accepted)
+        yield from self._incidents(end)
+
+    def absorb(self, ended: "ModelJudge") -> None:
+        """Count also what the judge of an ended profile has counted."""
+        self.counts.judged += ended.counts.judged
+        self.counts.late += ended.counts.late
+        for bucket, events in ended._late.items():  # noqa: SLF001  one of its kind
+            at = bucket * ended.profile.bucket_ms // self.profile.bucket_ms
+            self._late[at] = self._late.get(at, 0) + events
+
+    @property
+    def has_begun(self) -> bool:
+        """Say whether any bucket has been judged."""
+        return self._final != UNSET
 
     @property
     def pending_bytes(self) -> int:

@@ -10,6 +10,7 @@ import msgspec
 
 from detectors.alert import Alert, Incident, Metric
 from detectors.errors import StateRefused
+from detectors.handover import hand_over, kept_streams
 from detectors.judge import ModelJudge, ModelState
 from detectors.order import OrderedPane, PaneOrder, Source
 from detectors.panes import FOREVER, UNSET, Entry, Part
@@ -85,11 +86,38 @@ class Monitor:
         if horizon == UNSET:
             return
         lateness_ms = self._semantics.lateness_ms if horizon < FOREVER else 0
-        for digest in sorted(self.judges):
-            judge = self.judges[digest]
-            end = self._book.end_of(judge.profile)
-            final = horizon - lateness_ms
-            yield from judge.finalise(final if end is None else min(final, end))
+        final = horizon - lateness_ms
+        for model in sorted({judge.profile.model for judge in self.judges.values()}):
+            for digest in self._succession(model):
+                judge = self.judges.get(digest)
+                if judge is None:
+                    continue
+                end = self._book.end_of(judge.profile)
+                yield from judge.finalise(final if end is None else min(final, end))
+                if end is not None and final >= end:
+                    yield from self._hand_over(judge, end)
+
+    def _succession(self, model: str) -> list[str]:
+        """List the hashes of a model's profiles in the order in which they take over."""
+        known = [profile.hash for _, profile in self._book.segments(model)]
+        own = {digest for digest, judge in self.judges.items() if judge.profile.model == model}
+        return [*sorted(own.difference(known)), *dict.fromkeys(known)]
+
+    def _hand_over(self, judge: ModelJudge, end_ms: int) -> Iterator[Alert | Incident | Metric]:
+        """End a judge, and let that of the next profile go on from it.
+
+        A late partial makes it anew; then it has nothing to leave but what it has counted.
+        """
+        profile = self._book.at(judge.profile.model, end_ms)
+        assert profile is not None
+        new = self.judges.setdefault(profile.hash, self._new(profile))
+        kept = {} if new.has_begun else kept_streams(judge.profile, profile)
+        accepted = profile.parent == judge.profile.hash
+        yield from judge.end(end_ms, kept, accepted=accepted)
+        if not new.has_begun:
+            hand_over(judge, new, end_ms, kept)
+        new.absorb(judge)
+        del self.judges[judge.profile.hash]
 
     def _judge(self, entry: Entry) -> ModelJudge:
         """Give the judge of an entry's model and profile, made at its first partial."""

@@ -153,6 +153,11 @@ class Panel:
             for _, stat, before, now in moved[:_SHARES_TOLD]
         }
 
+    @property
+    def watched(self) -> NDArray[np.int64]:
+        """Number the statistics that are watched by more than the mixture, in its arrays' order."""
+        return self._beside.watched
+
     def siblings(self, channel: int, *, missing: bool) -> list[int]:
         """List the streams of one channel in all slices."""
         return self._siblings[channel, missing]

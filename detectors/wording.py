@@ -4,7 +4,15 @@ import msgspec
 
 from detectors.alert import instant
 
-__all__ = ["Change", "figure", "percent", "place", "sentence", "sentence_resolved"]
+__all__ = [
+    "Change",
+    "figure",
+    "percent",
+    "place",
+    "sentence",
+    "sentence_closed",
+    "sentence_resolved",
+]
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -116,3 +124,12 @@ def sentence_resolved(change: Change, end_ms: int) -> str:
     what = "is missing no more often than" if change.channel.startswith("missing:") else "is like"
     subject = f"{name}{place(change.where)}"
     return f"{change.model}: {subject} {what} its reference again, as of {end}Z"
+
+
+def sentence_closed(change: Change, end_ms: int, *, accepted: bool) -> str:
+    """Write that a change is looked for no more, since another profile has taken over."""
+    name = change.channel.partition(":")[2] or change.channel
+    end = instant(end_ms).replace("T", " ")[:16]
+    what = "is accepted as the new level" if accepted else "is measured by another profile"
+    subject = f"{name}{place(change.where)}"
+    return f"{change.model}: {subject} {what}, as of {end}Z"

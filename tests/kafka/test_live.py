@@ -27,7 +27,7 @@ from logs import Shift, events, profile
 from detectors.alert import encode
 from detectors.profile import render
 from stream.backtest import Backtest
-from stream.config import Config
+from stream.config import load_config
 from stream.names import TopicNames
 from stream.watermarks import watermarks
 
@@ -56,30 +56,33 @@ def log() -> list[bytes]:
 
 @pytest.fixture(scope="module")
 def expected(log: list[bytes], tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """Give the alerts of the backtest, as far as a live run closes them."""
+    """Give the alerts and incidents of the backtest, as far as a live run closes them."""
     path = write_lines(tmp_path_factory.mktemp("backtest") / "events.jsonl", log)
-    found = [json.loads(encode(a)) for a in Backtest(Config(), [profile()]).run([path])]
-    kept = closed(found)
-    named = {a["slice"].get("country") for a in map(json.loads, kept)}
-    assert named >= set(BROKEN_AT)
+    config = load_config(config_file(path.parent, "", "backtest"), {})
+    found = Backtest(config, [profile()]).run([path])
+    kept = closed([json.loads(encode(e)) for e in found])
+    told = [json.loads(text) for text in kept]
+    assert {e["slice"].get("country") for e in told if "slice" in e} >= set(BROKEN_AT)
+    assert any("causes" in e and "alerts" in e for e in told)
     return kept
 
 
-def closed(alerts: list[dict[str, object]]) -> set[str]:
-    """Keep the alerts before the open end, as canonical text."""
+def closed(told: list[dict[str, object]]) -> set[str]:
+    """Keep what was told before the open end, as canonical text."""
     end = events(EVENTS, seed=5)[-1].time_ms - OPEN_MS
     return {
         json.dumps(a, sort_keys=True)
-        for a in alerts
+        for a in told
         if datetime.fromisoformat(str(a["time"])).timestamp() * 1000 <= end
     }
 
 
 def published(bootstrap: str, prefix: str) -> set[str]:
-    """Give the alerts of the topic; a key that came twice has come with the same bytes."""
+    """Give the alerts and incidents; a key that came twice has come with the same bytes."""
     by_key: dict[str, str] = {}
-    for key, value in records(bootstrap, f"{prefix}.alerts"):
-        body = json.dumps(value["alert"], sort_keys=True)
+    alerts = [(k, v["alert"]) for k, v in records(bootstrap, f"{prefix}.alerts")]
+    for key, value in [*alerts, *records(bootstrap, f"{prefix}.incidents")]:
+        body = json.dumps(value, sort_keys=True)
         assert by_key.setdefault(key, body) == body, f"two bodies for {key}"
     return closed([json.loads(body) for body in by_key.values()])
 
