@@ -11,9 +11,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from detectors.drift import ADWIN, CUSUM, EWMA, PageHinkley
+    from detectors.drift import ADWIN, CUSUM, EWMA, PageHinkley, ShiryaevRoberts
 
-__all__ = ["ADWIN", "CUSUM", "EWMA", "PageHinkley"]
+__all__ = ["ADWIN", "CUSUM", "EWMA", "PageHinkley", "ShiryaevRoberts"]
 
 
 def __getattr__(name: str) -> Any:

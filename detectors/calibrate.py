@@ -74,15 +74,17 @@ def normal_scores(counts: NDArray[np.int64], rare: tuple[int, ...]) -> tuple[flo
 
 
 class Family(NamedTuple):
-    """Name what a slice leans on where its own blocks are too few.
+    """Name what a statistic leans on where its own blocks are too few.
 
     `parent` is the same statistic of all events, already fitted, and `blocks` how many blocks
-    that stands on; None for that one itself.
+    that stands on; None for that one itself.  `level` is the level of the same stream: where it
+    wanders slowly, it drags the shape along by a little that the shape itself hardly shows.
     """
 
     policy: Policy
     parent: Statistic | None = None
     blocks: int = 0
+    level: Statistic | None = None
 
 
 @dataclass(frozen=True)
@@ -136,10 +138,14 @@ def _memory(z: NDArray[np.float64], share: float, family: Family) -> tuple[float
     `share` is the part of a residual's variance that is not sampling noise.
     """
     m = len(z)
+    phi = theta = 0.0
     if m >= _OWN_MEMORY_BLOCKS or family.parent is None:
         phi, theta = fit_arma(z)
-        return cautious(phi, m), theta
-    return inherited(family.parent.phi, family.blocks / m, share)
+    elif family.parent.phi:
+        return inherited(family.parent.phi, family.blocks / m, share)
+    if not phi and family.level is not None:
+        return inherited(family.level.phi, 1.0, share)
+    return cautious(phi, m), theta
 
 
 def _unknown_weekdays(z: NDArray[np.float64], spans: Spans) -> float:

@@ -19,7 +19,7 @@ from detectors.columns import Extractor
 from detectors.events import Event
 from detectors.layout import Layout, layout_of
 from detectors.policy import Policy
-from detectors.profile import Profile, Reference, Span, Stream, seal
+from detectors.profile import Profile, Reference, Span, Statistic, Stream, seal
 from detectors.references import (
     Counted,
     plain_statistics,
@@ -205,13 +205,15 @@ def _with_statistics(
     whole: dict[tuple[int, bool, str, int], Family] = {}
     d = 0
     for stream in plain:
-        fitted = []
+        fitted: list[Statistic] = []
         for stat in stream.reference.statistics:
             values, n, edges = samples[d]
             spans = spans_of(np.array(edges, np.int64), clock)
             seen = Seen(np.array(values), np.array(n, np.float64), spans)
             key = (stream.channel, stream.missing, stat.name, stat.bin)
-            found = fit_statistic(stream, stat, seen, whole.get(key, Family(policy)))
+            level = fitted[0] if fitted and fitted[0].name == "level" else None
+            family = whole.get(key, Family(policy))._replace(level=level)
+            found = fit_statistic(stream, stat, seen, family)
             if stream.slice == 0:
                 whole[key] = Family(policy, found, len(values))
             fitted.append(found)

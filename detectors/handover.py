@@ -11,7 +11,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.drift.shiryaev_roberts import SHIFTS
 from detectors.incident import Finding, OpenIncident
 from detectors.judge import ModelJudge, ModelState
 from detectors.profile import Profile, Stream
@@ -19,7 +18,6 @@ from detectors.profile import Profile, Stream
 __all__ = ["hand_over", "kept_streams"]
 
 _SR_BY_STREAM = {"evidence", "lead"}
-_ACCUMULATORS = 2 * len(SHIFTS)
 
 
 class _Rows(NamedTuple):
@@ -90,15 +88,19 @@ def _arrays(old: ModelJudge, new: ModelJudge, kept: Mapping[int, int]) -> dict[s
     """Give the new judge's arrays, with the old one's rows of the streams that are kept."""
     before, after = old.snapshot().arrays, new.snapshot().arrays
     axes = _axes(old, new, kept)
+    watched = len(old.panel.watched), len(new.panel.watched)
     for name, array in after.items():
         rows = axes[_axis(name)]
-        array[rows.new] = before[name][rows.old]
+        # A detector whose state is not in rows (one of river's) begins anew.
+        if _axis(name) != "watched" or (len(before.get(name, ())), len(array)) == watched:
+            array[rows.new] = before[name][rows.old]
     statistics = axes["statistics"]
     place = dict(zip(statistics.old.tolist(), statistics.new.tolist(), strict=True))
-    lead = after["panel.sr.lead"]
+    # A lead is the flat place of an accumulator among those of all statistics.
+    lead, each = after["panel.sr.lead"], int(np.prod(after["panel.sr.r"].shape[1:]))
     for j in kept.values():
-        d, rest = divmod(int(lead[j]), _ACCUMULATORS)
-        lead[j] = place.get(d, 0) * _ACCUMULATORS + rest
+        d, rest = divmod(int(lead[j]), each)
+        lead[j] = place.get(d, 0) * each + rest
     return after
 
 

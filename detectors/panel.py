@@ -16,7 +16,8 @@ from detectors.alert import nine_digits
 from detectors.beside import Beside
 from detectors.blocks import Blocks
 from detectors.distances import jensen_shannon, psi
-from detectors.drift.shiryaev_roberts import Lead, RareBank, ShiryaevRobertsBank
+from detectors.drift.rare import RareBank
+from detectors.drift.shiryaev_roberts import Lead, ShiryaevRobertsBank
 from detectors.evidence import Alarm, category_of, rare_alarm, score_alarm
 from detectors.policy import Allowance, Policy, allowances, tuning
 from detectors.profile import Profile

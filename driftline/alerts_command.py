@@ -65,7 +65,7 @@ def tail(
         record = orjson.loads(value)
         if "alert" in record:
             if not incidents:
-                show_alert(console, record["alert"])
+                show_alert(console, record["alert"], indent="  ")
         elif told.get(record["id"]) != (record["status"], record["summary"]):
             told[record["id"]] = record["status"], record["summary"]
             show_incident(console, record)

@@ -32,11 +32,11 @@ def _place(record: Record) -> str:
     return escape(record["channel"] + (f" in {where}" if where else ""))
 
 
-def show_alert(console: Console, alert: Record) -> None:
+def show_alert(console: Console, alert: Record, indent: str = "") -> None:
     """Print one alert revision: a line to read, a line with its evidence."""
-    console.print(f"{alert['time']}  {_label(alert)}  {escape(alert['summary'])}")
+    console.print(f"{indent}{alert['time']}  {_label(alert)}  {escape(alert['summary'])}")
     console.print(
-        f"[dim]    {escape(alert['channel'])}  by {', '.join(alert['detectors'])}  "
+        f"{indent}[dim]    {escape(alert['channel'])}  by {', '.join(alert['detectors'])}  "
         f"evidence 10^{alert['score']:.1f} of 10^{alert['threshold']:.1f}  "
         f"id {alert['id']}/{alert['revision']}[/dim]"
     )
@@ -82,9 +82,10 @@ def show_found(
         console.print(text + escape(note))
     if not answers:
         console.print(
-            "  No feedback yet: driftline alerts feedback "
-            f"{found.id[:8]} false|expected|real [dim](or: alerts accept {found.id[:8]})[/dim]"
+            f"  No feedback yet: driftline alerts feedback {found.id[:8]} false|expected|real"
         )
+    if last["status"] == "firing":
+        console.print(f"  To make this level the reference: driftline alerts accept {found.id[:8]}")
 
 
 def _of_alert(alert: Record) -> list[tuple[str, str]]:
@@ -125,21 +126,22 @@ def _of_incident(incident: Record) -> list[tuple[str, str]]:
 
 def show_budget(console: Console, models: Sequence["Spent"]) -> None:
     """Print how each model's budget is spent."""
-    table = Table("model", "accepted", "7 days", "28 days")
-    for name in ("false", "expected", "real", "no feedback", "false / accepted"):
-        table.add_column(name, justify="right")
+    table = Table("model", box=None, padding=(0, 2, 0, 0))
+    names = ("accepted", "7 days", "28 days", "false", "expected", "real", "unanswered", "attained")
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
     for one in models:
         least, most = one.attained
         verdicts = [str(one.verdicts[verdict]) for verdict in ("false", "expected", "real", "")]
-        attained = f"{least:.2g}" if least == most else f"{least:.2g} to {most:.2g}"
-        accepted = f"{one.accepted_per_week:.3g} a week"
-        table.add_row(
-            escape(one.model), accepted, str(one.week), str(one.opened), *verdicts, attained
-        )
-    console.print(
-        "Incidents opened, by what people said of them in the last 28 days of event time:"
-    )
+        attained = f"{least:.2g}" if least == most else f"{least:.2g}-{most:.2g}"
+        counts = (f"{one.accepted_per_week:.3g}", str(one.week), str(one.opened), *verdicts)
+        table.add_row(escape(one.model), *counts, attained)
     console.print(table)
+    console.print(
+        "[dim]accepted: false incidents a week; 7 and 28 days: incidents that opened, of event "
+        "time;\nattained: false ones a week in 28 days, over accepted (up to: if all unanswered "
+        "are false)[/dim]"
+    )
 
 
 def show_accepted(console: Console, done: "Acceptance") -> None:

@@ -16,7 +16,7 @@ from detectors.alert import instant
 from detectors.errors import ServiceUnreachable
 from detectors.fit import fit
 from detectors.profile import Profile, render
-from driftline.alerts_view import show_alert, show_incident
+from driftline.alerts_view import show_alert
 from driftline.demo_log import BROKEN_CHANNEL, BROKEN_SLICE, MODEL, EventLog
 from driftline.demo_worker import DemoWorker
 from stream import localkafka
@@ -225,8 +225,6 @@ class Demo:
         """Show an alert, and decide whether it is the true one."""
         record = orjson.loads(value)
         if "alert" not in record:
-            if record["revision"] == 0 or record["status"] == "resolved":
-                show_incident(self._console, record)
             return
         alert = record["alert"]
         show_alert(self._console, alert)

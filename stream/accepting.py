@@ -73,23 +73,22 @@ async def accept(config: Config, start: str) -> Acceptance:
 
 
 def _in_force(book: ProfileBook, alert: dict[str, Any]) -> tuple[Profile, set[str]]:
-    """Give the model's latest profile, and the hashes of all that stand on the alert's.
+    """Give the model's latest profile, and the hashes of all whose summaries are like its own.
 
-    Accepting moves references and nothing else, so their summaries are alike.
+    The latest may be one that was accepted a moment ago, and is in force in a minute.
     """
-    segments = book.segments(alert["model"])
-    newest = profile = segments[-1][1] if segments else None
-    known = set()
-    while profile is not None:
-        known.add(profile.hash)
-        if profile.hash == alert["profile"]:
-            assert newest is not None
-            return newest, known
-        profile = book.by_hash(profile.parent)
-    raise ConfigError(
-        f"The alert {alert['id']} is about profile {alert['profile']}, and {alert['model']} has "
-        "another one now: it resolves when that takes over."
-    )
+    profiles = [profile for _, profile in book.segments(alert["model"])]
+    alike = {p.hash for p in profiles if _layout(p) == _layout(profiles[-1])}
+    if alert["profile"] not in alike:
+        raise ConfigError(
+            f"The alert {alert['id']} is about profile {alert['profile']}, and {alert['model']} "
+            "has one with other bins or slices now. Fit a profile instead: `driftline profile fit`."
+        )
+    return profiles[-1], alike
+
+
+def _layout(profile: Profile) -> tuple[object, ...]:
+    return profile.bucket_seconds, profile.channels, profile.slices
 
 
 def _stream(profile: Profile, alert: dict[str, Any]) -> int:

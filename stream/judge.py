@@ -198,6 +198,9 @@ class JudgeRole:
         self.series.judged.labels(where).set(sum(j.counts.judged for j in judges))
         self.series.late.labels(where).set(sum(j.counts.late for j in judges))
         self.series.open.labels(where).set(sum(len(j.life.open) for j in judges))
+        self.series.incidents_open.labels(where).set(
+            sum(len(j.life.incidents.open) for j in judges)
+        )
         self.series.pending_bytes.labels(where).set(bench.monitor.pending_bytes)
         horizon = bench.monitor.order.horizon()
         if horizon != UNSET:

@@ -89,10 +89,9 @@ class Ledger:
         return [self.alerts[one][max(self.alerts[one])] for one in ids if one in self.alerts]
 
     def answers(self, found: Found) -> list[Record]:
-        """List the feedback on an alert or incident, or on an incident's alerts, by time."""
-        ids = [found.id]
-        if found.kind == "incident":
-            ids += found.last["alerts"]
+        """List the feedback by time: on an incident or its alerts, on an alert or its incident."""
+        more = found.last["alerts"] if found.kind == "incident" else [found.last["incident"]]
+        ids = dict.fromkeys([found.id, *more])
         return sorted((f for one in ids for f in self.feedback.get(one, [])), key=_time)
 
 

@@ -66,6 +66,8 @@ class JudgeSeries(_Series):
         self.judged = gauge("events_judged", "Events whose bucket has been judged.", where)
         self.late = gauge("events_late", "Events that came after their bucket was final.", where)
         self.open = gauge("alerts_open", "Alerts that have fired and not resolved.", where)
+        text = "Incidents that have opened and not resolved."
+        self.incidents_open = gauge("incidents_open", text, where)
         text = "Bytes of partials that wait for the end of their bucket."
         self.pending_bytes = gauge("pending_bytes", text, where)
         text = "Event time up to which everything is final."

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream.config import Config
@@ -20,7 +21,7 @@ async def follow_alerts(
 ) -> None:
     """Show alert and incident records published from now on, or since a time; until cancelled.
 
-    What comes at once is shown in the order of its writing.
+    What comes at once is shown by event time, incidents before their alerts.
 
     Raises
     ------
@@ -36,11 +37,18 @@ async def follow_alerts(
         await _seek(consumer, partitions, since_ms)
         while True:
             batches = await consumer.getmany(timeout_ms=_POLL_MS)
-            records = [record for batch in batches.values() for record in batch if record.value]
-            for record in sorted(records, key=lambda r: (r.timestamp, r.offset)):
-                show(record.value)
+            values = [record.value for batch in batches.values() for record in batch]
+            for value in sorted(filter(None, values), key=_moment):
+                show(value)
     finally:
         await consumer.stop()
+
+
+def _moment(value: bytes) -> tuple[str, bool]:
+    """Give the time in a record, and whether it is an alert's."""
+    record = orjson.loads(value)
+    alert = record.get("alert")
+    return (alert or record)["time"], alert is not None
 
 
 async def _seek(

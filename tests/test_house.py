@@ -28,7 +28,7 @@ ONLY_IN = {
     "faust": {"stream/transport.py", "stream/app.py", "driftline/bench/naive.py"},
     "mode": {"stream/transport.py", "stream/app.py"},
     "prometheus_client": {"stream/metrics.py"},
-    "river": {"detectors/drift/river.py", "driftline/bench/naive.py"},
+    "river": {"detectors/drift/river_plugin.py", "driftline/bench/naive.py"},
 }
 EMITTER = {"driftline/emitter.py", "driftline/__init__.py"}
 

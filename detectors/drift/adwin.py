@@ -38,7 +38,7 @@ __all__ = ["ADWIN", "AdwinBank"]
 # state[stream, 0] is the window; state[stream, 1 + r] its buckets of 2**r values, the oldest
 # first: how many, then M + 1 totals, then M + 1 sums of squared deviations.
 _WIDTH, _TOTAL, _VARIANCE, _SINCE_CHECK, _DRIFTED = range(5)
-_DELTA, _CLOCK, _MIN_LENGTH, _GRACE = range(4)
+_DELTA, _CLOCK, _MIN_LENGTH, _GRACE, _ALLOWANCE = range(5)
 _COUNT = 0
 # 20 rows hold 5 million values, 40 more than any stream has.
 _BANK_ROWS = 20
@@ -129,7 +129,7 @@ def _parts_differ(window: NDArray[np.float64], chosen: NDArray[np.float64]) -> b
             square = 2.0 * m * variance * confidence
             if square >= 0.0:
                 bound = math.sqrt(square) + 2.0 / 3.0 * confidence * m
-                if abs(total0 / n0 - total1 / n1) > bound:
+                if abs(total0 / n0 - total1 / n1) > bound + chosen[_ALLOWANCE]:
                     return True
     return False
 
@@ -170,7 +170,10 @@ def _run(
 
 
 class AdwinBank(Bank):
-    """Run ADWIN on many streams; `delta` is a number or an array over streams.
+    """Run ADWIN on many streams; `delta` and `allowance` may be arrays over streams.
+
+    Two parts of a window whose means are no further apart than `allowance`, in units of the
+    stream, do not differ, however many values say so; river has no such parameter, that is 0.
 
     A window holds `rows` sizes of buckets: 5 million values with the defaults.  When it is full
     the oldest bucket is forgotten, so that it slides over the newest values and goes on.
@@ -191,6 +194,7 @@ class AdwinBank(Bank):
         min_window_length: int = 5,
         grace_period: int = 10,
         rows: int = _BANK_ROWS,
+        allowance: PerStream = 0.0,
     ) -> None:
         parameters = parameter_columns(
             streams,
@@ -198,7 +202,10 @@ class AdwinBank(Bank):
             clock=whole_number("clock", clock, 1),
             min_window_length=whole_number("min_window_length", min_window_length, 1),
             grace_period=whole_number("grace_period", grace_period, 0),
+            allowance=allowance,
         )
+        if np.any(parameters[:, _ALLOWANCE] < 0.0):
+            raise ValueError(f"allowance must be at least 0, not {allowance}.")
         deltas = parameters[:, _DELTA]
         if np.any(deltas <= 0.0) or np.any(deltas >= 1.0):
             raise ValueError(f"delta must be above 0 and below 1, not {delta}.")

@@ -68,6 +68,10 @@ class Bank(ABC):
         self._run(index, values, flags)
         return flags
 
+    def reset(self, index: NDArray[np.int64]) -> None:
+        """Start the named streams afresh."""
+        self.state[index] = 0.0
+
     def snapshot(self) -> Snapshot:
         """Copy the state: all that `restore` needs, beside the same parameters."""
         return {"state": self.state.copy()}

@@ -77,7 +77,7 @@ def _run(
 
 
 class PageHinkleyBank(Bank):
-    """Run Page-Hinkley on many streams; `threshold` is a number or an array over streams.
+    """Run Page-Hinkley on many streams; `delta` and `threshold` may be arrays over streams.
 
     >>> bank = PageHinkleyBank(2, min_instances=2, threshold=np.array([1.0, 100.0]))
     >>> for x in (0.0, 0.0, 5.0):
@@ -92,7 +92,7 @@ class PageHinkleyBank(Bank):
         streams: int,
         *,
         min_instances: int = 30,
-        delta: float = 0.005,
+        delta: PerStream = 0.005,
         threshold: PerStream = 50.0,
         alpha: float = 0.9999,
         mode: str = "both",
@@ -109,7 +109,8 @@ class PageHinkleyBank(Bank):
             watch_down=watch_down,
             threshold=threshold,
         )
-        if not (delta >= 0 and 0 < alpha <= 1) or np.any(parameters[:, _THRESHOLD] <= 0):
+        out = np.any(parameters[:, _DELTA] < 0) or np.any(parameters[:, _THRESHOLD] <= 0)
+        if out or not 0 < alpha <= 1:
             raise ValueError(
                 "delta must be at least 0, alpha above 0 and at most 1, threshold above 0, "
                 f"not delta = {delta}, alpha = {alpha}, threshold = {threshold}."

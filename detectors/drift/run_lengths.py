@@ -4,17 +4,28 @@ The average run length of a detector, over streams in which nothing happens, is 
 budget grants; its delay, over streams that move at a known step, is what the budget costs.
 Everything here is drawn from what the caller passes, so a seed gives the same figures again.
 
-Reference: Page 1954, Biometrika 41, 100-115 (average run length).
+References: Page 1954, Biometrika 41, 100-115 (average run length); Brook & Evans 1972,
+Biometrika 59, 539-549 (Markov chains); Lucas & Saccucci 1990, Technometrics 32, 1-12 (EWMA).
 """
 
 from collections.abc import Callable
+from statistics import NormalDist
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Draw", "RunLength", "Watching", "average_run_length", "delays", "run_lengths"]
+__all__ = [
+    "Draw",
+    "RunLength",
+    "Watching",
+    "average_run_length",
+    "delays",
+    "ewma_run_length",
+    "run_lengths",
+]
 
+_NORMAL = NormalDist()
 # How many scores are drawn at a time.
 _CHUNK = 65_536
 # Two-sided 95 % of the normal distribution.
@@ -82,7 +93,7 @@ def average_run_length(watching: Watching, draw: Draw, *, steps_max: int = 2**40
     >>> from detectors.drift.cusum import CusumBank
     >>> rng = np.random.default_rng(1)
     >>> average_run_length(CusumBank(2_000, k=0.5, h=4.0), rng.standard_normal)
-    RunLength(mean=165.2, low=158.1, high=172.4, runs=2000, unfinished=0)
+    RunLength(mean=164.0, low=156.9, high=171.0, runs=2000, unfinished=0)
     """
     lengths, unfinished = run_lengths(watching, draw, steps_max=steps_max)
     return _averaged(lengths, unfinished)
@@ -104,5 +115,24 @@ def _averaged(lengths: NDArray[np.int64], unfinished: int) -> RunLength:
     """Average lengths, to one decimal; the interval is the normal one of a mean."""
     mean = float(lengths.mean())
     half = _Z * float(lengths.std(ddof=1)) / float(np.sqrt(len(lengths)))
-    rounded = (round(figure, 1) for figure in (mean, mean - half, mean + half))
-    return RunLength(*rounded, len(lengths), unfinished)
+    low, high = round(mean - half, 1), round(mean + half, 1)
+    return RunLength(round(mean, 1), low, high, len(lengths), unfinished)
+
+
+def ewma_run_length(weight: float, limit: float, shift: float = 0.0, states: int = 201) -> float:
+    """Work out the average run length of a two-sided EWMA on N(shift, 1), without drawing.
+
+    The average is one of `states` cells between its limits, which makes it a Markov chain with
+    transitions Q; its run length from the middle is that entry of (I - Q)^-1 1.
+
+    >>> round(ewma_run_length(0.5, 3.071)), round(ewma_run_length(0.03, 2.437, shift=1.0), 1)
+    (500, 12.6)
+    """
+    bound = limit * (weight / (2.0 - weight)) ** 0.5
+    width = 2.0 * bound / states
+    middles = -bound + width * (np.arange(states) + 0.5)
+    edges = -bound + width * np.arange(states + 1)
+    reached = (edges - (1.0 - weight) * middles[:, None]) / weight - shift
+    below = np.array([_NORMAL.cdf(x) for x in reached.ravel().tolist()]).reshape(reached.shape)
+    steps = np.linalg.solve(np.eye(states) - np.diff(below, axis=1), np.ones(states))
+    return float(steps[states // 2])

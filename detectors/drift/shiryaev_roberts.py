@@ -12,8 +12,10 @@ steps at most: no tables, no calibration, and dependence between statistics does
 It sees: shifts of a mean from .1 to 4 standard deviations, abrupt or slow, in any statistic.
 It does not see: a change that leaves every statistic where it was, or one smaller than delta.
 One score is bounded by 5, so one block alone never alarms: use a threshold on the value itself
-for single outliers.  Use ADWIN instead when no reference exists; CUSUM when one shift is known
-in advance and every block of delay counts.
+for single outliers.  It takes autocorrelation and seasons for shifts, so whiten first.
+
+Use ADWIN instead when no reference exists; CUSUM when one shift is known in advance and every
+block of delay counts.
 
 Cost: 10 accumulators a statistic, one exp each.  Sources: Shiryaev 1963, Roberts 1966, Pollak
 1987 (mixtures); Shin, Ramdas & Rinaldo 2024, doi 10.51387/23-NEJSDS51 (e-detectors).
@@ -26,12 +28,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from detectors.arithmetic import exp, log
+from detectors.arithmetic import exp
 
-__all__ = ["MULTIPLIERS", "SHIFTS", "Lead", "RareBank", "ShiryaevRobertsBank", "peak"]
+__all__ = ["CLIP", "SHIFTS", "Lead", "ShiryaevRobertsBank", "grown", "log_ratio", "peak", "psi_of"]
 
 SHIFTS = np.array([0.125, 0.25, 0.5, 1.0, 2.0])
-MULTIPLIERS = np.array([2.0, 4.0, 16.0, 128.0])
+# Beyond it a score is cut, so that no block alone alarms.
+CLIP = 5.0
 _CEILING = 1e250
 _NONE = -1
 
@@ -40,8 +43,7 @@ _NONE = -1
 class Lead:
     """Say what drives a stream's evidence: statistic, side (0 up, 1 down), onset, sums since.
 
-    `shift` is the index of the leading accumulator among SHIFTS or MULTIPLIERS.
-
+    `shift` is the index of the leading accumulator among SHIFTS, or MULTIPLIERS of rare things.
     `onset` is the end of the last block at which the sum of the leading accumulator's log
     likelihood ratios was at its least: the most likely time of the change for its shift.
     `n`, `value` and `units` are the sums since then of events, statistic x events, and Sigma q
@@ -55,6 +57,18 @@ class Lead:
     value: float
     units: int
     shift: int
+
+
+@njit(cache=True, inline="always")
+def log_ratio(w: float, shift: float, delta: float, psi: float) -> float:
+    """Give the log of what one score says for a shift, at least, against none."""
+    return shift * (w - delta) - psi
+
+
+@njit(cache=True, inline="always")
+def grown(r: float, step: float) -> float:
+    """Give R after a block whose log likelihood ratio is `step`."""
+    return min((1.0 + r) * exp(step), _CEILING)
 
 
 @njit(cache=True)
@@ -77,8 +91,8 @@ def _step(closed: Any, tuning: Any, seen: Any, state: Any) -> None:
                         sums_n[d, side, k] = 0
                         sums_value[d, side, k] = 0.0
                         sums_units[d, side, k] = 0
-                    step = shifts[k] * (w - delta[d]) - psi[d, side, k]
-                    r[d, side, k] = min((1.0 + r[d, side, k]) * exp(step), _CEILING)
+                    step = log_ratio(w, shifts[k], delta[d], psi[d, side, k])
+                    r[d, side, k] = grown(r[d, side, k], step)
                     gain[d, side, k] = max(gain[d, side, k] + step, 0.0)
                     sums_n[d, side, k] += n_of[d]
                     sums_value[d, side, k] += n_of[d] * value[d]
@@ -105,7 +119,7 @@ class ShiryaevRobertsBank:
         statistics = len(delta)
         shape = (statistics, 2, len(SHIFTS))
         self.first = first
-        self._tuning = (first, delta, _psi(cumulants), SHIFTS)
+        self._tuning = (first, delta, psi_of(cumulants), SHIFTS)
         self.r = np.zeros(shape)
         self.gain = np.zeros(shape)
         self.onset = np.full(shape, _NONE, np.int64)
@@ -172,8 +186,7 @@ def _peak(scores: Any, delta: float, psi: Any, shifts: Any) -> float:
         for side in range(2):
             x = w if side == 0 else -w
             for k in range(shifts.shape[0]):
-                step = exp(shifts[k] * (x - delta) - psi[side, k])
-                r[side, k] = min((1.0 + r[side, k]) * step, _CEILING)
+                r[side, k] = grown(r[side, k], log_ratio(x, shifts[k], delta, psi[side, k]))
                 total += r[side, k]
         top = max(top, total / (2 * shifts.shape[0]))
     return top
@@ -181,10 +194,10 @@ def _peak(scores: Any, delta: float, psi: Any, shifts: Any) -> float:
 
 def peak(scores: NDArray[np.float64], delta: float, cumulants: NDArray[np.float64]) -> float:
     """Give the largest evidence that one statistic's scores gather; `cumulants` is 1 x 3."""
-    return float(_peak(scores, delta, _psi(cumulants)[0], SHIFTS))
+    return float(_peak(scores, delta, psi_of(cumulants)[0], SHIFTS))
 
 
-def _psi(cumulants: NDArray[np.float64]) -> NDArray[np.float64]:
+def psi_of(cumulants: NDArray[np.float64]) -> NDArray[np.float64]:
     """Bound the cumulant generating function for both sides; only adverse skew counts."""
     v, kappa3, kappa4 = (column[:, None] for column in cumulants.T)
     s = SHIFTS[None, :]
@@ -193,88 +206,3 @@ def _psi(cumulants: NDArray[np.float64]) -> NDArray[np.float64]:
         v * s * s / 2 + np.maximum(0.0, sign * kappa3) * s * s * s / 6 + tail for sign in (1, -1)
     ]
     return np.stack(sides, axis=1)
-
-
-@njit(cache=True)
-def _rare_step(closed: Any, tuning: Any, seen: Any, state: Any) -> None:
-    """Advance the Poisson likelihood ratios of the closed streams by one block."""
-    rare, total, start = seen
-    rate, dispersion, multipliers = tuning
-    r, gain, onset, sums_rare, sums_n, evidence, lead = state
-    for j in closed:
-        evidence[j] = 0.0
-        if rate[j] <= 0.0:
-            continue
-        observed = rare[j] / dispersion[j]
-        expected = rate[j] * total[j] / dispersion[j]
-        top = -1.0
-        for k in range(multipliers.shape[0]):
-            m = multipliers[k]
-            if gain[j, k] <= 0.0:
-                onset[j, k] = start[j]
-                sums_rare[j, k] = 0
-                sums_n[j, k] = 0
-            step = min(observed * log(m) - (m - 1.0) * expected, 500.0)
-            new = min((1.0 + r[j, k]) * exp(step), _CEILING)
-            r[j, k] = new
-            gain[j, k] = max(gain[j, k] + step, 0.0)
-            sums_rare[j, k] += rare[j]
-            sums_n[j, k] += total[j]
-            evidence[j] += new / multipliers.shape[0]
-            if new > top:
-                top = new
-                lead[j] = k
-
-
-class RareBank:
-    """Watch counts of rare things, upwards only: Poisson rates 2, 4, 16 and 128 times a bound.
-
-    `rate` is the upper bound of each stream's reference rate (0: nothing rare to watch), and
-    `dispersion` >= 1 divides the evidence where rare things come in clusters.  Unlike the
-    mixture, one block alone can alarm.  A rare thing that vanishes is not seen.
-    """
-
-    def __init__(self, rate: NDArray[np.float64], dispersion: NDArray[np.float64]) -> None:
-        """Start all accumulators at zero."""
-        shape = (len(rate), len(MULTIPLIERS))
-        self._tuning = (rate, dispersion, MULTIPLIERS)
-        self.r = np.zeros(shape)
-        self.gain = np.zeros(shape)
-        self.onset = np.full(shape, _NONE, np.int64)
-        self.sums_rare = np.zeros(shape, np.int64)
-        self.sums_n = np.zeros(shape, np.int64)
-        self.evidence = np.zeros(len(rate))
-        self.lead = np.zeros(len(rate), np.int64)
-
-    def update(
-        self,
-        closed: NDArray[np.int64],
-        counts: tuple[NDArray[np.int64], NDArray[np.int64]],
-        start: NDArray[np.int64],
-    ) -> None:
-        """Take one block of each closed stream: its (rare, total) counts, and its first bucket."""
-        sums = (self.sums_rare, self.sums_n)
-        state = (self.r, self.gain, self.onset, *sums, self.evidence, self.lead)
-        _rare_step(closed, self._tuning, (*counts, start), state)
-
-    def lead_of(self, stream: int) -> Lead:
-        """Name the onset and the counts behind a stream's evidence."""
-        k = int(self.lead[stream])
-        hits, n = int(self.sums_rare[stream, k]), int(self.sums_n[stream, k])
-        return Lead(-1, 0, int(self.onset[stream, k]), n, float(hits), hits, k)
-
-    def reset(self, stream: int) -> None:
-        """Restart a stream's accumulators after an alarm."""
-        self.r[stream] = 0.0
-        self.gain[stream] = 0.0
-        self.evidence[stream] = 0.0
-
-    def snapshot(self) -> dict[str, NDArray[Any]]:
-        """Give the state as named arrays."""
-        names = ("r", "gain", "onset", "sums_rare", "sums_n", "evidence", "lead")
-        return {name: getattr(self, name) for name in names}
-
-    def restore(self, state: dict[str, NDArray[Any]]) -> None:
-        """Take the state from a snapshot."""
-        for name, array in self.snapshot().items():
-            array[:] = state[name]

@@ -19,7 +19,7 @@ def test_all_is_sorted_and_true(package: object) -> None:
 
 
 def test_the_package_and_its_drift_package_offer_the_same_objects() -> None:
-    assert detectors.__all__ == ["ADWIN", "CUSUM", "EWMA", "PageHinkley"]
+    assert detectors.__all__ == ["ADWIN", "CUSUM", "EWMA", "PageHinkley", "ShiryaevRoberts"]
     for name in detectors.__all__:
         assert getattr(detectors, name) is getattr(detectors.drift, name)
 

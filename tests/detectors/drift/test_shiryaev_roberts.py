@@ -9,13 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from detectors.drift.shiryaev_roberts import (
-    MULTIPLIERS,
-    SHIFTS,
-    RareBank,
-    ShiryaevRobertsBank,
-    peak,
-)
+from detectors.drift.rare import MULTIPLIERS, RareBank
+from detectors.drift.shiryaev_roberts import SHIFTS, ShiryaevRobertsBank, peak
 
 NORMAL = (1.0, 0.0, 0.0)
 SCORES = st.lists(st.floats(-5, 5), min_size=1, max_size=30)
