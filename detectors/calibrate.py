@@ -22,7 +22,14 @@ from detectors.profile import Statistic, Stream
 from detectors.scores import CLIP, VOLUME
 from detectors.season import NO_SEASON
 from detectors.season_fit import Spans, fit_season, season_at
-from detectors.whitening import cautious, fit_arma, inherited, long_run, whiten
+from detectors.whitening import (
+    cautious,
+    fit_arma,
+    inherited,
+    latent_share,
+    long_run,
+    whiten,
+)
 
 __all__ = ["Family", "Seen", "fit_statistic", "normal_scores", "rare_bins", "rare_rate"]
 
@@ -144,7 +151,7 @@ def _memory(z: NDArray[np.float64], share: float, family: Family) -> tuple[float
     elif family.parent.phi:
         return inherited(family.parent.phi, family.blocks / m, share)
     if not phi and family.level is not None:
-        return inherited(family.level.phi, 1.0, share)
+        return inherited(family.level.phi, 1.0, latent_share(z, family.level.phi))
     return cautious(phi, m), theta
 
 

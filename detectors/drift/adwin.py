@@ -11,11 +11,14 @@ then the oldest bucket goes, and the search starts again.  After an alarm the wh
 forgotten with the next value.  Parameters, alarm indices, `width`, `total`, `variance` and
 `estimation` are those of river 0.26.1 (checked against it; for `max_buckets` = 1 wherever river
 itself does not fail).
+MOA's ADWIN cuts the same window but goes on with the new part of it, so that one change raises a
+run of alarms: on nine streams with delta = .002, .05 and .3 the first alarm is the same in all 27
+cases, but MOA raises 124 alarms and this one 57, and all of them agree in 6 cases only.
 
 It sees: a change of the mean, without a reference and in any units.
 It does not see: a change that leaves the mean where it was.  It takes autocorrelation and
 seasons for changes: 628 alarms in 100,000 values of an AR(0.9) stream, so whiten first.
-Cost: 2.2 kB a stream in a bank, 50 to 100 ns a value.
+Cost: 2.2 kB a stream in a bank, 50 to 100 ns a value (300 ns with a check at every value).
 
 Use PageHinkley instead when the scale is known and memory counts; the Shiryaev-Roberts mixture
 when there is a reference.

@@ -6,10 +6,14 @@
 
 checked from `min_instances` values on; after an alarm it starts afresh with the next value.
 Parameters and alarm indices are those of river 0.26.1, bit for bit.
+MOA's Page-Hinkley (upwards only, same parameters) is slower: on nine streams its first alarm comes
+at the same index once, 1 to 44 values later six times, 3,544 values later once, and not at all
+on a stream without a change, where this one raises 9 alarms in 200,000 values (mode "up").
 
 It sees: a shift of the mean that is abrupt compared with the time since the start.
 It does not see: a change that leaves the mean where it was, or a drift so slow that the mean
-follows. `delta` and `threshold` are in the units of the stream: on N(0, 1) the defaults raise a
+follows.  With `alpha` below 1 the sums come to rest at delta/(1 - alpha) and then wander, so that
+after some 1/(1 - alpha) values noise alone alarms.  `delta` and `threshold` are in the units of the stream: on N(0, 1) the defaults raise a
 false alarm every 1,500 values, on the same data times 100 every 30, so standardise first.
 Cost: 7 numbers a stream, 20 ns a value.
 

@@ -5,7 +5,14 @@ import pytest
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-from detectors.whitening import cautious, fit_arma, inherited, long_run, whiten
+from detectors.whitening import (
+    cautious,
+    fit_arma,
+    inherited,
+    latent_share,
+    long_run,
+    whiten,
+)
 
 
 def latent(m: int, phi: float, share: float, seed: int) -> NDArray[np.float64]:
@@ -58,3 +65,17 @@ def test_phi_is_raised_by_bias_and_one_standard_error_and_stays_below_one() -> N
     assert cautious(0.0, 100) == 0.0
     assert cautious(0.5, 400) == pytest.approx(0.5 + 2.5 / 400 + np.sqrt(0.75 / 400))
     assert cautious(0.99, 30) == 0.995
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3])
+def test_the_part_of_a_slow_cause_is_measured_where_no_single_lag_shows_it(share: float) -> None:
+    found = [latent_share(latent(4_000, 0.9, share, seed), 0.9) for seed in range(20)]
+    assert share == pytest.approx(np.mean(found), abs=0.02)
+
+
+def test_where_there_is_no_cause_a_long_reference_finds_none_and_a_short_one_is_cautious() -> None:
+    white = np.random.default_rng(4).normal(0, 1, (60, 4_000))
+    assert np.mean([latent_share(z, 0.9) for z in white]) < 0.005
+    short = [latent_share(z[:672], 0.9) for z in white]
+    assert 0.01 < np.mean(short) < 0.05
+    assert latent_share(white[0], 0.0) == 0.0
