@@ -101,8 +101,8 @@ def latent_share(z: NDArray[np.float64], phi: float) -> float:
     share = np.array(lagged) / float(centred @ centred) @ powers / (powers @ powers)
     doubt = 1.0 / np.sqrt(m * (powers @ powers))
     if m < _CAUTIOUS_BLOCKS:
-        return float(min(max(share, 0.0) + doubt, 1.0))
-    return float(min(share, 1.0)) if share > doubt else 0.0
+        return min(max(float(share), 0.0) + float(doubt), 1.0)
+    return min(float(share), 1.0) if share > doubt else 0.0
 
 
 def long_run(w: NDArray[np.float64]) -> float:

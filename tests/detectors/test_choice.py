@@ -27,13 +27,13 @@ def run(
     made: Shop, profile: Profile, chosen: tuple[str, ...], cut: int | None = None
 ) -> list[Alert]:
     """Judge everything, with a restart from a snapshot at bucket `cut`."""
-    judge = ModelJudge(profile, Policy(), "c", detectors=chosen, metrics=False)
+    judge = ModelJudge(profile, Policy(), "config", detectors=chosen, metrics=False)
     base = MONDAY_MS // (BUCKET_SECONDS * 1000)
     found = []
     for cell in made.cells(profile, REFERENCE, END):
         if cut is not None and cell.bucket - base == cut:
             state = judge.snapshot()
-            judge = ModelJudge(profile, Policy(), "c", detectors=chosen, metrics=False)
+            judge = ModelJudge(profile, Policy(), "config", detectors=chosen, metrics=False)
             judge.restore(state)
         judge.take(Entry("shop", profile.hash, cell.bucket, cell.events, cell.data), UNSET, 0)
         found += list(judge.finalise((cell.bucket + 1) * profile.bucket_ms))
@@ -57,7 +57,7 @@ def test_detectors_share_the_budget() -> None:
     made = shop(0.0)
     profile = made.fit(REFERENCE, Policy())
     alone, shared = (
-        ModelJudge(profile, Policy(), "c", detectors=chosen).panel.score_threshold
+        ModelJudge(profile, Policy(), "config", detectors=chosen).panel.score_threshold
         for chosen in (("sr",), ("sr", "cusum"))
     )
     np.testing.assert_allclose(2 * alone, shared)
