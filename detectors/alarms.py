@@ -67,7 +67,7 @@ class AlertLife:
             yield alert
             return
         opened.silent = 0
-        self.incidents.held(opened.alert.id, Place(alarm.onset, *block[:2]))
+        self.incidents.held(j, opened.alert.id, panel, Place(alarm.onset, *block[:2]))
         if opened.alert.severity == "critical" or alert.severity != "critical":
             return
         first = opened.alert

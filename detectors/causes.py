@@ -2,88 +2,161 @@
 
 A break in one slice leaks into all events, and a break everywhere shows in every slice.  They
 differ in the rest: without the slice that broke, all the others have hardly moved.  With d the
-mean over the events since the onset by how much a statistic is off, and p the slice's part of
-the reference's events, a slice explains the change if its rest is at rest:
+mean over the events since the onset by how much a statistic is off, in a unit that all slices
+share, and p the slice's part of the reference's events, a slice explains the change if its rest
+is at rest,
 
     |d_all - p d_slice| / (1 - p)  <=  0.35 |d_slice| + one standard error
 
-and makes up half of the change.  The means are those that the detectors
-gathered, and the events of blocks still open: a slice is named as soon as its events show it, not
-when its own alarm would come.
+and it makes up half of the change.  Of several, the one that explains most: the largest
+p d_slice^2, so that of two nested slices neither the part nor the whole is named for the other.
+
+The means are those that the detectors gathered, and the events of blocks still open: a slice
+is named as soon as its events show it, not when its own alarm would come.  How sure a cause is, is
+told in standard errors: by how many a slice moved further than its rest, and all events in spite
+of whichever slice is left out.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
-from detectors.panel import Panel
+from detectors.measure import binned_quantiles
+from detectors.panel import Moved, Panel, Sight
+from detectors.profile import Channel, Reference
 
-__all__ = ["Cause", "find_cause"]
+__all__ = ["SURE", "Cause", "find_cause"]
+
+SURE = 3.0
 
 _REST_MAX = 0.35
 _SHARE_MIN = 0.5
-_SURE = 3.0
 _EVENTS_MIN = 20
+_SDS_OF_MIDDLE = 3.29
+_ALL = 0
 
 
 class Cause(NamedTuple):
-    """Name the slice (index) that explains a channel's change, and its share of the change."""
+    """Name the slice (index) that explains a channel's change, and its share of the change.
+
+    `sure` is in standard errors, 0 where nothing speaks for the slice but its own alarm.
+    """
 
     slice: int
     share: float
+    sure: float
 
 
-class _Moved(NamedTuple):
-    """Hold one slice's part of the reference, its n events since the onset, and their mean."""
+class _Part(NamedTuple):
+    """Hold one slice's part of the reference's events, and by how much it has moved since.
+
+    `unit` is what a standard deviation of one of its events was in a unit that all slices
+    share, and `sd` what it is now.
+    """
 
     slice: int
     part: float
-    n: int
-    mean: float
+    moved: Moved
+    unit: float
+    sd: float
+
+    @property
+    def mean(self) -> float:
+        return self.moved.mean * self.unit
+
+    @property
+    def variance(self) -> float:
+        """Give the variance of the mean; before the first event, that of one event."""
+        return self.sd * self.sd / max(self.moved.n, 1)
 
     @property
     def stands_out(self) -> bool:
         """Say whether the mean is off by more than chance."""
-        return self.n >= _EVENTS_MIN and abs(self.mean) >= _SURE / float(np.sqrt(self.n))
+        n = self.moved.n
+        return n >= _EVENTS_MIN and abs(self.moved.mean) >= SURE / float(np.sqrt(n))
 
 
 def find_cause(panel: Panel, j: int) -> Cause:
     """Find the slice that explains the change that stream j has alarmed with.
 
-    `all` (index 0) where no slice does; of several, the one that moved furthest.
+    `all` (index 0) where no slice does.
     """
     own = panel.profile.streams[j]
     sight = panel.sight(j)
     siblings = panel.siblings(own.channel, missing=own.missing)
     streams = [panel.profile.streams[i] for i in siblings]
-    total = max((s.reference.n for s in streams if s.slice == 0), default=0)
-    moved = {}
-    for i, stream in zip(siblings, streams, strict=True):
-        n, excess = panel.moved(i, sight)
-        part = stream.reference.n / max(total, 1)
-        moved[stream.slice] = _Moved(stream.slice, part, n, excess / max(n, 1))
-    whole = moved.pop(0, None)
-    if whole is None or not whole.stands_out:
-        return Cause(own.slice, 1.0)
-    explaining = [m for m in moved.values() if _explains(m, whole)]
-    if not explaining:
-        alone = own.slice in moved and abs(_rest(moved[own.slice], whole)) < abs(
-            moved[own.slice].mean / 2
-        )
-        return Cause(own.slice if alone else 0, 1.0)
-    best = max(explaining, key=lambda m: (abs(m.mean), m.n))
-    return Cause(best.slice, min(best.part * best.mean / whole.mean, 1.0))
+    total = max((s.reference.n for s in streams if s.slice == _ALL), default=0)
+    channel = panel.profile.channels[own.channel]
+    parts = {}
+    for i, s in zip(siblings, streams, strict=True):
+        moved = panel.moved(i, sight)
+        units = _units(channel, s.reference, sight, moved)
+        parts[s.slice] = _Part(s.slice, s.reference.n / max(total, 1), moved, *units)
+    whole = parts.pop(_ALL, None)
+    if whole is None:
+        return Cause(own.slice, 1.0, 0.0)
+    if not whole.stands_out:
+        alone = _apart(parts[own.slice], whole) if own.slice in parts else 0.0
+        return Cause(own.slice, 1.0, alone)
+    explaining = [part for part in parts.values() if _explains(part, whole)]
+    if explaining:
+        best = max(explaining, key=lambda part: part.part * part.mean * part.mean)
+        share = min(best.part * best.mean / whole.mean, 1.0)
+        return Cause(best.slice, share, _apart(best, whole))
+    if own.slice in parts and abs(_rest(parts[own.slice], whole)[0]) < abs(
+        parts[own.slice].mean / 2
+    ):
+        return Cause(own.slice, 1.0, 0.0)
+    return Cause(_ALL, 1.0, _everywhere(parts.values(), whole))
 
 
-def _explains(part: _Moved, whole: _Moved) -> bool:
+def _explains(part: _Part, whole: _Part) -> bool:
     """Say whether the rest of all events, without this slice, is at rest."""
     if not part.stands_out or part.part >= 1 or part.part * part.mean / whole.mean < _SHARE_MIN:
         return False
-    rest = _rest(part, whole)
-    doubt = float(np.sqrt(1 / whole.n + part.part**2 / part.n)) / (1 - part.part)
+    rest, doubt = _rest(part, whole)
     return abs(rest) <= min(_REST_MAX * abs(part.mean) + doubt, abs(part.mean) / 2)
 
 
-def _rest(part: _Moved, whole: _Moved) -> float:
-    """Give how far all events without this slice have moved."""
-    return (whole.mean - part.part * part.mean) / max(1 - part.part, 1e-9)
+def _apart(part: _Part, whole: _Part) -> float:
+    """Give by how many standard errors a slice has moved further than the rest."""
+    rest, doubt = _rest(part, whole)
+    error = float(np.sqrt(doubt * doubt + part.variance))
+    return max(abs(part.mean) - abs(rest), 0.0) / error
+
+
+def _everywhere(parts: Iterable[_Part], whole: _Part) -> float:
+    """Give by how many standard errors all events have moved, whichever slice is left out."""
+    rests = [_rest(part, whole) for part in parts if part.part < 1]
+    return min((abs(rest) / doubt for rest, doubt in rests), default=SURE)
+
+
+def _rest(part: _Part, whole: _Part) -> tuple[float, float]:
+    """Give how far all events without this slice have moved, and its standard error."""
+    others = max(1 - part.part, 1e-9)
+    variance = whole.variance + part.part * part.part * part.variance
+    mean = (whole.mean - part.part * part.mean) / others
+    return mean, float(np.sqrt(variance)) / others
+
+
+def _units(
+    channel: Channel, reference: Reference, sight: Sight, moved: Moved
+) -> tuple[float, float]:
+    """Give a standard deviation of one event, in a unit that all slices share: then and now."""
+    if sight.name == "rare":
+        p = max(min(reference.rare_rate, 0.5), 1e-9)
+    elif sight.bin >= 0:
+        p = reference.counts[sight.bin] / max(reference.n_scored, 1)
+    else:
+        width = _middle(channel, reference) if sight.name == "level" else 1.0
+        return width, width
+    unit = float(np.sqrt(p * (1 - p)))
+    now = min(max(p + moved.mean * unit, 0.0), 1.0)
+    return unit, max(unit, float(np.sqrt(now * (1 - now))))
+
+
+def _middle(channel: Channel, reference: Reference) -> float:
+    """Measure one sd of a number by its reference's middle 90 %: one value cannot stretch it."""
+    found = binned_quantiles(channel, np.array(reference.counts))
+    return (found["0.95"] - found["0.05"]) / _SDS_OF_MIDDLE or 1.0

@@ -11,7 +11,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.incident import Finding, OpenIncident
+from detectors.findings import Finding
+from detectors.incident import OpenIncident
 from detectors.judge import ModelJudge, ModelState
 from detectors.profile import Profile, Stream
 

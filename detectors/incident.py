@@ -1,17 +1,21 @@
 """Incidents: alerts that have one cause, told as one thing.
 
 An incident opens with an alarm that belongs to no open one, and stays until all its alerts have
-resolved.  An alarm belongs to an open incident if it began before the incident had calmed down
-(GAP_BLOCKS blocks after the latest alarm to join; for outcomes, that the change still went on)
-and their causes agree:
+resolved.  An alarm that began before the incident had calmed down (GAP_BLOCKS blocks after the
+latest alarm to join) belongs to it if
 
 * the incident knows its channel already, in whatever slice, or
 * it is of an outcome (prediction, error), or the incident has only outcomes so far, or
 * the slices that explain the two are nested: equal, or one of them holds the other.
 
+While its alerts are held, the change goes on, and what comes later belongs to it as well: a stream
+that had resolved and alarms again, an outcome (labels are late), and a slice nested with one that
+explains the same channel.
+
 So five features that break everywhere are one incident, a feature that breaks in one of fifty
 slices is one, and two features that break in two slices with nothing in common are two.  Nothing
-is merged or split afterwards; what an incident says of its cause may sharpen.
+is merged or split afterwards; what an incident says of its cause may sharpen, as long as the
+stream that said it goes on alarming.
 
 Sources: Dandapanthula & Ramdas 2025, arXiv 2501.04130 (e-d-BH, for the list of members).
 """
@@ -24,38 +28,23 @@ import msgspec
 import numpy as np
 
 from detectors.alert import Alert, CauseShare, Incident, Member, instant, nine_digits
-from detectors.causes import Cause, find_cause
+from detectors.causes import SURE, Cause, find_cause
+from detectors.findings import Finding, first_line, is_outcome, leading
 from detectors.panel import Panel
 from detectors.profile import Profile
-from detectors.wording import place
 
-__all__ = ["GAP_BLOCKS", "Finding", "Incidents", "OpenIncident", "Place", "members_at"]
+__all__ = ["GAP_BLOCKS", "Incidents", "OpenIncident", "Place", "members_at"]
 
 GAP_BLOCKS = 20
 _MEMBER_LEVEL = 0.1
-_OUTCOMES = {"prediction", "error"}
 _SEVERITIES = ("info", "warning", "critical")
-
-
-class Finding(msgspec.Struct):
-    """Hold what one stream's alarm has to say in its incident."""
-
-    stream: int
-    alert: str
-    sentence: str
-    severity: str
-    strength: float
-    slice: int
-    share: float
-    onset: int
-    open: bool = True
 
 
 class OpenIncident(msgspec.Struct):
     """Hold an incident that has not resolved: its findings, and its last revision.
 
-    `calm` and `going_on` are buckets: an alarm belongs if it began before it had become
-    calm, one of an outcome as long as the incident's alerts are held.
+    `calm` and `going_on` are buckets: until when an alarm may begin to belong, and one that
+    is known or an outcome.
     """
 
     id: str
@@ -99,6 +88,7 @@ class Incidents:
             strength=float(panel.strength[j]),
             slice=cause.slice,
             share=nine_digits(cause.share),
+            sure=nine_digits(cause.sure),
             onset=at.onset,
         )
         # An incident that knows the channel comes before one that merely may share its cause.
@@ -119,10 +109,22 @@ class Incidents:
             finding.severity, finding.sentence = alert.severity, alert.summary
             one.changed = True
 
-    def held(self, alert_id: str, at: Place) -> None:
-        """Take note that the change of an open alert goes on."""
-        for one, _ in self._holding(alert_id):
+    def held(self, j: int, alert_id: str, panel: Panel, at: Place) -> None:
+        """Take note that stream j alarms again while its alert is open.
+
+        One of all events has seen more of every slice since, and may be surer of the cause.
+        """
+        for one, finding in self._holding(alert_id):
             one.going_on = max(one.going_on, at.calm)
+            if self._profile.streams[j].slice:
+                continue
+            cause = find_cause(panel, j)
+            if cause.sure < SURE or cause.sure <= finding.sure:
+                continue
+            if cause.slice != finding.slice or finding.sure < SURE:
+                finding.slice, finding.share = cause.slice, nine_digits(cause.share)
+                one.changed = True
+            finding.sure = nine_digits(cause.sure)
 
     def leave(self, alert_id: str) -> None:
         """Take note of an alert that has resolved."""
@@ -138,63 +140,45 @@ class Incidents:
     def revisions(self, end: int, panel: Panel) -> Iterator[Incident]:
         """Give a revision of each incident that has changed, as of the end of bucket `end`."""
         for one in [o for o in self.open if o.changed]:
-            one.last = self._revision(one, end, panel)
+            revision = self._revision(one, end, panel)
             one.changed = False
-            yield one.last
+            if one.last is None or _tells_news(revision, one.last):
+                one.last = revision
+                yield revision
         self.open = [one for one in self.open if any(f.open for f in one.findings)]
 
     def _belongs(self, j: int, cause: Cause, at: Place, one: OpenIncident) -> bool:
         """Say whether an alarm has the cause of an open incident."""
-        until = max(one.calm, one.going_on) if self._is_outcome(j) else one.calm
-        if at.onset > until:
-            return False
-        if self._knows(j, one):
+        if any(f.stream == j for f in one.findings):
             return True
-        causes = [f.slice for f in self._leading(one) if not self._is_outcome(f.stream)]
-        if self._is_outcome(j) or not causes:
+        causes = [f for f in leading(self._profile, one.findings) if not self._is_outcome(f.stream)]
+        if self._is_outcome(j):
+            return at.onset <= max(one.calm, one.going_on)
+        if at.onset <= one.calm and (self._knows(j, one) or not causes):
             return True
-        return any(self._nested(cause.slice, other) for other in causes)
+        same = [f for f in causes if self._channel(f.stream) == self._channel(j)]
+        fitting = causes if at.onset <= one.calm else same if at.onset <= one.going_on else []
+        return any(self._nested(cause.slice, f.slice) for f in fitting)
 
     def _knows(self, j: int, one: OpenIncident) -> bool:
         """Say whether an incident has an alarm of the same channel."""
-        streams = self._profile.streams
-        return any(streams[f.stream].channel == streams[j].channel for f in one.findings)
+        return any(self._channel(f.stream) == self._channel(j) for f in one.findings)
+
+    def _channel(self, j: int) -> int:
+        return self._profile.streams[j].channel
 
     def _is_outcome(self, j: int) -> bool:
-        stream = self._profile.streams[j]
-        return not stream.missing and self._profile.channels[stream.channel].name in _OUTCOMES
+        return is_outcome(self._profile, j)
 
     def _nested(self, one: int, other: int) -> bool:
         """Say whether one slice holds all events of the other."""
         a, b = self._profile.slices[one].items(), self._profile.slices[other].items()
         return a <= b or b <= a
 
-    def _leading(self, one: OpenIncident) -> list[Finding]:
-        """Give the strongest finding of each channel, causes before outcomes, strongest first."""
-        best: dict[tuple[int, bool], Finding] = {}
-        for finding in one.findings:
-            stream = self._profile.streams[finding.stream]
-            key = (stream.channel, stream.missing)
-            known = best.get(key)
-            # The slice that explains a channel says it best, once it has alarmed itself.
-            told = stream.slice == finding.slice
-            if known is None or (
-                told and finding.strength > 0 and self._tells_more(finding, known)
-            ):
-                best[key] = finding
-        return sorted(best.values(), key=lambda f: (self._is_outcome(f.stream), -f.strength))
-
-    def _tells_more(self, finding: Finding, known: Finding) -> bool:
-        """Say whether a finding names the cause of its channel better than the known one."""
-        told = self._profile.streams[known.stream].slice == known.slice
-        if finding.slice == known.slice:
-            return not told or finding.strength > known.strength
-        return known.slice == 0 and finding.slice != 0 and finding.share > 0.5 and not told
-
     def _revision(self, one: OpenIncident, end: int, panel: Panel) -> Incident:
         """Tell an incident as it stands."""
         profile = self._profile
-        leading = self._leading(one)
+        told = leading(profile, one.findings)
         is_open = any(f.open for f in one.findings)
         severity = max((f.severity for f in one.findings), key=_SEVERITIES.index)
         return Incident(
@@ -203,7 +187,7 @@ class Incidents:
             status="firing" if is_open else "resolved",
             time=instant(end * profile.bucket_ms),
             severity=severity,
-            summary=self._summary(one, leading, is_open=is_open),
+            summary=self._summary(one, is_open=is_open),
             model=profile.model,
             alerts=tuple(f.alert for f in one.findings),
             causes=tuple(
@@ -212,35 +196,33 @@ class Incidents:
                     channel=profile.stream_name(profile.streams[f.stream]),
                     share=f.share,
                 )
-                for f in leading
+                for f in told
             ),
-            onset=instant(leading[0].onset * profile.bucket_ms),
+            onset=instant(told[0].onset * profile.bucket_ms),
             members=self._members(one, panel),
             profile=profile.hash,
             config=self._config,
         )
 
-    def _summary(self, one: OpenIncident, leading: Sequence[Finding], *, is_open: bool) -> str:
+    def _summary(self, one: OpenIncident, *, is_open: bool) -> str:
         """Write the first line: what leads, and what else changed with it."""
-        first = leading[0]
-        profile = self._profile
-        text = first.sentence
-        if first.slice != profile.streams[first.stream].slice and first.slice:
-            text += f", {first.share:.0%} of it{place(profile.slices[first.slice])}"
-        others = [profile.stream_name(profile.streams[f.stream]) for f in leading[1:]]
-        names = [name.removeprefix("feature:").replace("missing:", "missing ") for name in others]
-        if names:
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            text += f"; with it {', '.join(names[:3])}{more}"
-        if is_open:
-            return text
-        return f"{text} (over: all {len(one.findings)} alerts have resolved)"
+        text = first_line(self._profile, one.findings)
+        return text if is_open else f"{text} (over: all {len(one.findings)} alerts have resolved)"
 
     def _members(self, one: OpenIncident, panel: Panel) -> tuple[Member, ...]:
-        """List the streams that take part: those that alarmed, and those that e-d-BH adds."""
+        """List the streams that take part: those that alarmed, and those that e-d-BH adds.
+
+        What another open incident knows is its own.
+        """
         strengths = panel.strength.copy()
+        others = [o for o in self.open if o is not one]
+        for j in range(len(strengths)):
+            if not self._knows(j, one) and any(self._knows(j, other) for other in others):
+                strengths[j] = 0.0
+        for finding in (f for other in others for f in other.findings):
+            strengths[finding.stream] = 0.0
         for finding in one.findings:
-            strengths[finding.stream] = max(strengths[finding.stream], finding.strength)
+            strengths[finding.stream] = max(panel.strength[finding.stream], finding.strength)
         profile = self._profile
         found = []
         for j in members_at(strengths.tolist()):
@@ -275,3 +257,9 @@ def members_at(strengths: Sequence[float]) -> list[int]:
     order = [int(j) for j in np.argsort(-np.asarray(strengths), kind="stable")]
     passing = [k for k, j in enumerate(order, 1) if strengths[j] * k >= _MEMBER_LEVEL]
     return order[: max(passing, default=0)]
+
+
+def _tells_news(revision: Incident, last: Incident) -> bool:
+    """Say whether a revision says anything that the one before did not."""
+    names = ("status", "severity", "summary", "alerts", "causes")
+    return any(getattr(revision, name) != getattr(last, name) for name in names)

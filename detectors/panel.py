@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.alert import nine_digits
+from detectors.arithmetic import exp
 from detectors.beside import Beside
 from detectors.blocks import Blocks
 from detectors.distances import jensen_shannon, psi
@@ -21,9 +22,9 @@ from detectors.drift.shiryaev_roberts import Lead, ShiryaevRobertsBank
 from detectors.evidence import Alarm, category_of, rare_alarm, score_alarm
 from detectors.policy import Allowance, Policy, allowances, tuning
 from detectors.profile import Profile
-from detectors.scores import SMOOTH, Scorer
+from detectors.scores import SMOOTH, VOLUME, Scorer
 
-__all__ = ["Choice", "Panel", "Sight"]
+__all__ = ["Choice", "Moved", "Panel", "Sight"]
 
 _NEVER = -1
 _SHARES_TOLD = 3
@@ -40,6 +41,13 @@ class Sight(NamedTuple):
     side: int
     shift: int
     since: int
+
+
+class Moved(NamedTuple):
+    """Say by how much n events are off on the mean, in standard deviations of one event."""
+
+    n: int
+    mean: float
 
 
 class Choice(NamedTuple):
@@ -173,27 +181,16 @@ class Panel:
         stat = self.profile.streams[j].reference.statistics[lead.statistic - int(self.sr.first[j])]
         return Sight(stat.name, stat.bin, lead.side, lead.shift, since)
 
-    def moved(self, j: int, sight: Sight) -> tuple[int, float]:
-        """Give stream j's events since the onset, and by how much they are off in sum.
-
-        In standard deviations of one event; the events of an open block are among them.
-        """
-        reference = self.profile.streams[j].reference
-        at = (j, sight.shift)
+    def moved(self, j: int, sight: Sight) -> Moved:
+        """Say by how much stream j is off since the onset; the events of an open block count."""
+        stream = self.profile.streams[j]
+        keys = [(stat.name, stat.bin) for stat in stream.reference.statistics]
         if sight.name == "rare":
-            n, hits = 0, 0
-            if self.rare.gain[at] > 0 and self.rare.onset[at] >= sight.since:
-                n, hits = int(self.rare.sums_n[at]), int(self.rare.sums_rare[at])
-            if not self._just_closed[j]:
-                more, total = self.scorer.open_rare(j, self._blocks)
-                n, hits = n + total, hits + more
-            rate = max(min(reference.rare_rate, 0.5), 1e-9)
-            return n, (hits - rate * n) / float(np.sqrt(rate * (1 - rate)))
-        keys = [(stat.name, stat.bin) for stat in reference.statistics]
+            return self._moved_rare(j, sight)
         if (sight.name, sight.bin) not in keys:
-            return 0, 0.0
+            return Moved(0, 0.0)
         local = keys.index((sight.name, sight.bin))
-        stat = reference.statistics[local]
+        stat = stream.reference.statistics[local]
         where = (int(self.sr.first[j]) + local, sight.side, sight.shift)
         n, value = 0, 0.0
         if self.sr.gain[where] > 0 and self.sr.onset[where] >= sight.since:
@@ -201,7 +198,24 @@ class Panel:
         if not self._just_closed[j]:
             more, seen = self.scorer.open_value(j, local, self._blocks)
             n, value = n + more, value + more * seen
-        return n, (value - n * stat.mean) / float(np.sqrt(stat.within))
+        off = value / max(n, 1) - stat.mean if n else 0.0
+        if stat.name == VOLUME:
+            # What all events gain or lose is the sum over slices of events, not of logarithms.
+            return Moved(int(n * stream.reference.block_n), float(exp(off)) - 1.0)
+        return Moved(n, off / float(np.sqrt(stat.within)))
+
+    def _moved_rare(self, j: int, sight: Sight) -> Moved:
+        """Say by how much the rate of rare things is off since the onset."""
+        at = (j, sight.shift)
+        n, hits = 0, 0
+        if self.rare.gain[at] > 0 and self.rare.onset[at] >= sight.since:
+            n, hits = int(self.rare.sums_n[at]), int(self.rare.sums_rare[at])
+        if not self._just_closed[j]:
+            more, total = self.scorer.open_rare(j, self._blocks)
+            n, hits = n + total, hits + more
+        rate = max(min(self.profile.streams[j].reference.rare_rate, 0.5), 1e-9)
+        sd = float(np.sqrt(rate * (1 - rate)))
+        return Moved(n, (hits / n - rate) / sd if n else 0.0)
 
     def named(self, j: int, alarm: Alarm) -> tuple[str, ...]:
         """Name the detectors that say so: what alarmed, and those that agree since the onset."""

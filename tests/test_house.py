@@ -18,8 +18,8 @@ FUNCTION_LINES_MAX = 60
 
 # The core does no I/O, reads no clock and draws no number of its own.
 PURE = {"abc", "binascii", "bisect", "collections", "dataclasses", "datetime", "decimal"}
-PURE |= {"enum", "functools", "hashlib", "heapq", "importlib", "itertools", "json", "math"}
-PURE |= {"operator", "re", "statistics", "struct", "types", "typing", "zlib"}
+PURE |= {"difflib", "enum", "functools", "hashlib", "heapq", "importlib", "inspect", "itertools"}
+PURE |= {"json", "math", "operator", "re", "statistics", "struct", "types", "typing", "zlib"}
 PURE |= {"numpy", "numba", "msgspec", "detectors"}
 IMPURE_CALLS = {"open", "print", "input", "now", "utcnow", "today", "default_rng"}
 ABOVE = {"detectors": {"stream", "driftline"}, "stream": {"driftline"}, "driftline": set()}

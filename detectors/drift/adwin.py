@@ -175,8 +175,7 @@ def _run(
 class AdwinBank(Bank):
     """Run ADWIN on many streams; `delta` and `allowance` may be arrays over streams.
 
-    Two parts of a window whose means are no further apart than `allowance`, in units of the
-    stream, do not differ, however many values say so; river has no such parameter, that is 0.
+    Means no further apart than `allowance` do not differ, however many values say so (river: 0).
 
     A window holds `rows` sizes of buckets: 5 million values with the defaults.  When it is full
     the oldest bucket is forgotten, so that it slides over the newest values and goes on.

@@ -8,10 +8,10 @@ detector of a mean holds here too: autocorrelation and seasons pass for changes,
 No run length is known for it, so no alarm budget can be promised: that is the user's own risk.
 A stream starts afresh after an alarm, and after 4,096 values without one: a snapshot is the values
 since the last start, which are fed again.  A change slower than 4,096 values is therefore not seen.
-Classes of 0/1 errors (river.drift.binary: DDM, EDDM, HDDM, ...) are refused: what is watched here
-are standardised scores.
-Cost: 33 kB a stream; Python's speed, 1 microsecond (PageHinkley) to 1 millisecond (KSWIN) a value,
-and the same again for each kept value when a snapshot is restored.
+Classes of 0/1 errors (river.drift.binary: DDM, EDDM, FHDDM, HDDMA, HDDMW) are refused: what is
+watched here are standardised scores.
+Cost: 33 kB a stream; 1 microsecond (ADWIN, PageHinkley) to 150 (KSWIN) a value, and the same again
+for each kept value when a snapshot is restored: up to .6 s a stream for KSWIN.
 
 Use ADWIN, CUSUM, EWMA or the Shiryaev-Roberts mixture of this package instead when the number of
 false alarms matters.

@@ -11,7 +11,7 @@ from logs import Shift
 from detectors.alarms import HOLD_BLOCKS, AlertLife
 from detectors.alert import Alert
 from detectors.evidence import Alarm
-from detectors.panel import Sight
+from detectors.panel import Moved, Sight
 from detectors.policy import Allowance, Policy
 
 LEVEL = Alarm(
@@ -44,8 +44,8 @@ class StagedPanel:
         streams = enumerate(self.profile.streams)
         return [j for j, s in streams if (s.channel, s.missing) == (channel, missing)]
 
-    def moved(self, _: int, __: Sight) -> tuple[int, float]:
-        return 0, 0.0
+    def moved(self, _: int, __: Sight) -> Moved:
+        return Moved(0, 0.0)
 
     def alarm(self, _: int) -> Alarm:
         return self.said

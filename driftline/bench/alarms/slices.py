@@ -104,7 +104,13 @@ def _conclude(found: Sequence[dict[str, Any]], size: Size) -> Result:
             reached = one["named"]
             targets.append(Target(name=f"named first, of {n}", reached=reached, least=least))
             targets.append(Target(name="false alarms", reached=one["early"], most=0))
-    columns = ("shift", "events of the model [95 %]", "of the slice", "named first", "false, before")
+    columns = (
+        "shift",
+        "events of the model [95 %]",
+        "of the slice",
+        "named first",
+        "false, before",
+    )
     return Result(
         experiment="slices",
         says=__doc__.partition("\n\n")[2].strip().replace("\n", " "),

@@ -35,7 +35,7 @@ def test_the_first_alarm_of_adwin_is_moa_s_and_later_ones_are_fewer(shared_data:
         pairs.append((record["alarms"], alarms(ADWIN(delta=delta), values)))
     assert len(pairs) == 27
     assert all(theirs[:1] == ours[:1] for theirs, ours in pairs)
-    assert (124, 57) == tuple(sum(map(len, side)) for side in zip(*pairs, strict=True))
+    assert tuple(sum(map(len, side)) for side in zip(*pairs, strict=True)) == (124, 57)
     assert sum(theirs == ours for theirs, ours in pairs) == 6
 
 
