@@ -31,7 +31,7 @@ __all__ = [
     "tuning",
 ]
 
-OVERSHOOT = 0.5
+OVERSHOOT = 0.55
 STEPS_MIN = 10_000
 RARE_SHARE = 0.1
 _WELL_KNOWN_BLOCKS = 1_000

@@ -29,7 +29,7 @@ __all__ = ["MixtureBank", "ShiryaevRoberts"]
 _STEPS, _DELTA, _VARIANCE, _KAPPA3, _KAPPA4 = range(5)
 _PSI = 2
 # What the evidence goes beyond its threshold by at an alarm, and more: half the budget is enough.
-_OVERSHOOT = 0.5
+_OVERSHOOT = 0.55
 
 
 @njit(cache=True)
