@@ -11,24 +11,27 @@ is at rest,
 and it makes up half of the change.  Of several, the one that explains most: the largest
 p d_slice^2, so that of two nested slices neither the part nor the whole is named for the other.
 
-The means are those that the detectors gathered, and the events of blocks still open: a slice
-is named as soon as its events show it, not when its own alarm would come.  How sure a cause is, is
-told in standard errors: by how many a slice moved further than its rest, and all events in spite
-of whichever slice is left out.
+At the alarm the means are those that the detectors gathered, and the events of blocks still open:
+a slice is named as soon as its events show it, not when its own alarm would come.  Later they are
+of what has happened since the alarm: nothing has selected that, and it grows.  How sure a cause
+is, is told in standard errors: by how many a slice moved further than its rest, and all events in
+spite of whichever slice is left out.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from detectors.measure import binned_quantiles
-from detectors.panel import Moved, Panel, Sight
+from detectors.panel import Panel
 from detectors.profile import Channel, Reference
+from detectors.sights import Moved, Sight
 
-__all__ = ["SURE", "Cause", "find_cause"]
+__all__ = ["SURE", "Cause", "Witnessed", "find_cause", "witness"]
 
-SURE = 3.0
+SURE = 4.0
+_CLEAR = 3.0
 
 _REST_MAX = 0.35
 _SHARE_MIN = 0.5
@@ -46,6 +49,21 @@ class Cause(NamedTuple):
     slice: int
     share: float
     sure: float
+
+
+class Witnessed(NamedTuple):
+    """Hold by what a change was seen, and what every slice's sums were at that time."""
+
+    sight: Sight
+    sums: list[tuple[int, float]]
+
+
+def witness(panel: Panel, j: int) -> Witnessed:
+    """Take down what every slice of stream j's channel has added up to by now."""
+    own = panel.profile.streams[j]
+    sight = panel.sights.of(j, rare=panel.evidence(j)[2])
+    siblings = panel.sights.siblings(own.channel, missing=own.missing)
+    return Witnessed(sight, [panel.sights.sums(i, sight) for i in siblings])
 
 
 class _Part(NamedTuple):
@@ -74,23 +92,25 @@ class _Part(NamedTuple):
     def stands_out(self) -> bool:
         """Say whether the mean is off by more than chance."""
         n = self.moved.n
-        return n >= _EVENTS_MIN and abs(self.moved.mean) >= SURE / float(np.sqrt(n))
+        return n >= _EVENTS_MIN and abs(self.moved.mean) >= _CLEAR / float(np.sqrt(n))
 
 
-def find_cause(panel: Panel, j: int) -> Cause:
+def find_cause(panel: Panel, j: int, witnessed: Witnessed | None = None) -> Cause:
     """Find the slice that explains the change that stream j has alarmed with.
 
-    `all` (index 0) where no slice does.
+    `all` (index 0) where no slice does.  With `witnessed`, by what has happened since then.
     """
     own = panel.profile.streams[j]
-    sight = panel.sight(j)
-    siblings = panel.siblings(own.channel, missing=own.missing)
+    siblings = panel.sights.siblings(own.channel, missing=own.missing)
     streams = [panel.profile.streams[i] for i in siblings]
+    sight = witnessed.sight if witnessed else panel.sights.of(j, rare=panel.evidence(j)[2])
+    before: Sequence[tuple[int, float] | None] = [None] * len(siblings)
+    before = witnessed.sums if witnessed else before
     total = max((s.reference.n for s in streams if s.slice == _ALL), default=0)
     channel = panel.profile.channels[own.channel]
     parts = {}
-    for i, s in zip(siblings, streams, strict=True):
-        moved = panel.moved(i, sight)
+    for i, s, sums in zip(siblings, streams, before, strict=True):
+        moved = panel.sights.moved(i, sight, sums)
         units = _units(channel, s.reference, sight, moved)
         parts[s.slice] = _Part(s.slice, s.reference.n / max(total, 1), moved, *units)
     whole = parts.pop(_ALL, None)

@@ -5,13 +5,13 @@ block, its detectors and its open alert.  Everything else begins anew.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.findings import Finding
+from detectors.findings import Finding, Witness
 from detectors.incident import OpenIncident
 from detectors.judge import ModelJudge, ModelState
 from detectors.profile import Profile, Stream
@@ -19,6 +19,9 @@ from detectors.profile import Profile, Stream
 __all__ = ["hand_over", "kept_streams"]
 
 _SR_BY_STREAM = {"evidence", "lead"}
+_TALLY_BY_STREAM = {"rare", "total"}
+
+_Told = TypeVar("_Told", Finding, Witness)
 
 
 class _Rows(NamedTuple):
@@ -72,16 +75,21 @@ def _incidents(old: Profile, new: Profile, incidents: Sequence[OpenIncident]) ->
     """Find the streams and slices of open incidents in the new profile; leave out what is not."""
     streams = {_label(new, stream): j for j, stream in enumerate(new.streams)}
     slices = [tuple(sorted(where.items())) for where in new.slices]
+
+    def there(told: _Told) -> list[_Told]:
+        at = streams.get(_label(old, old.streams[told.stream]))
+        where = tuple(sorted(old.slices[told.slice].items()))
+        if at is None or where not in slices:
+            return []
+        return [msgspec.structs.replace(told, stream=at, slice=slices.index(where))]
+
     moved = []
     for one in incidents:
-        findings: list[Finding] = []
-        for finding in one.findings:
-            at = streams.get(_label(old, old.streams[finding.stream]))
-            where = tuple(sorted(old.slices[finding.slice].items()))
-            if at is not None and where in slices:
-                place = {"stream": at, "slice": slices.index(where)}
-                findings.append(msgspec.structs.replace(finding, **place))
-        moved.append(msgspec.structs.replace(one, findings=findings))
+        findings = [found for finding in one.findings for found in there(finding)]
+        witnesses = [found for witness in one.witnesses for found in there(witness)]
+        # Their sums are of the ended judge: what a witness knows, it goes on knowing.
+        witnesses = [msgspec.structs.replace(witness, before=[]) for witness in witnesses]
+        moved.append(msgspec.structs.replace(one, findings=findings, witnesses=witnesses))
     return [one for one in moved if any(finding.open for finding in one.findings)]
 
 
@@ -111,7 +119,8 @@ def _axis(name: str) -> str:
     if part == "blocks":
         return {"counts": "bins", "rate.counts": "slices", "rate.at": "whole"}.get(key, "streams")
     bank, _, field = key.partition(".")
-    if bank == "scorer" or (bank == "sr" and field not in _SR_BY_STREAM):
+    by_stream = {"sr": _SR_BY_STREAM, "tally": _TALLY_BY_STREAM}
+    if bank == "scorer" or (bank in by_stream and field not in by_stream[bank]):
         return "statistics"
     if bank == "beside" and not field.endswith(".end"):
         return "watched"

@@ -28,8 +28,8 @@ import msgspec
 import numpy as np
 
 from detectors.alert import Alert, CauseShare, Incident, Member, instant, nine_digits
-from detectors.causes import SURE, Cause, find_cause
-from detectors.findings import Finding, first_line, is_outcome, leading
+from detectors.causes import SURE, Cause, Witnessed, find_cause, witness
+from detectors.findings import Finding, Witness, first_line, is_outcome, leading, measured
 from detectors.panel import Panel
 from detectors.profile import Profile
 
@@ -51,6 +51,7 @@ class OpenIncident(msgspec.Struct):
     calm: int
     going_on: int
     findings: list[Finding]
+    witnesses: list[Witness]
     changed: bool = True
     last: Incident | None = None
 
@@ -96,8 +97,10 @@ class Incidents:
         found = next((one for one in ranked if self._belongs(j, cause, at, one)), None)
         if found is None:
             digest = blake2b(f"incident/{alert.id}".encode(), digest_size=16).hexdigest()
-            found = OpenIncident(digest, at.calm, at.calm, [])
+            found = OpenIncident(digest, at.calm, at.calm, [], [])
             self.open.append(found)
+        if self._witness(j, found) is None:
+            found.witnesses.append(Witness(j, *witness(panel, j)))
         found.findings.append(finding)
         found.calm = max(found.calm, at.calm)
         found.changed = True
@@ -112,19 +115,24 @@ class Incidents:
     def held(self, j: int, alert_id: str, panel: Panel, at: Place) -> None:
         """Take note that stream j alarms again while its alert is open.
 
-        One of all events has seen more of every slice since, and may be surer of the cause.
+        By what has happened since the first alarm of its channel, its cause may be surer.
         """
-        for one, finding in self._holding(alert_id):
+        for one, _ in self._holding(alert_id):
             one.going_on = max(one.going_on, at.calm)
-            if self._profile.streams[j].slice:
+            told = self._witness(j, one)
+            if (
+                told is None
+                or not told.before
+                or (self._profile.streams[j].slice and j != told.stream)
+            ):
                 continue
-            cause = find_cause(panel, j)
-            if cause.sure < SURE or cause.sure <= finding.sure:
+            cause = find_cause(panel, told.stream, Witnessed(told.sight, told.before))
+            if cause.sure < SURE or cause.sure <= told.sure:
                 continue
-            if cause.slice != finding.slice or finding.sure < SURE:
-                finding.slice, finding.share = cause.slice, nine_digits(cause.share)
+            if cause.slice != told.slice or told.sure < SURE:
+                told.slice, told.share = cause.slice, nine_digits(cause.share)
                 one.changed = True
-            finding.sure = nine_digits(cause.sure)
+            told.sure = nine_digits(cause.sure)
 
     def leave(self, alert_id: str) -> None:
         """Take note of an alert that has resolved."""
@@ -151,7 +159,7 @@ class Incidents:
         """Say whether an alarm has the cause of an open incident."""
         if any(f.stream == j for f in one.findings):
             return True
-        causes = [f for f in leading(self._profile, one.findings) if not self._is_outcome(f.stream)]
+        causes = [f for f in self._leading(one) if not self._is_outcome(f.stream)]
         if self._is_outcome(j):
             return at.onset <= max(one.calm, one.going_on)
         if at.onset <= one.calm and (self._knows(j, one) or not causes):
@@ -163,6 +171,15 @@ class Incidents:
     def _knows(self, j: int, one: OpenIncident) -> bool:
         """Say whether an incident has an alarm of the same channel."""
         return any(self._channel(f.stream) == self._channel(j) for f in one.findings)
+
+    def _leading(self, one: OpenIncident) -> list[Finding]:
+        return leading(self._profile, one.findings, one.witnesses)
+
+    def _witness(self, j: int, one: OpenIncident) -> Witness | None:
+        """Find what an incident has taken down of what stream j measures."""
+        same = measured(self._profile, j)
+        every = (w for w in one.witnesses if measured(self._profile, w.stream) == same)
+        return next(every, None)
 
     def _channel(self, j: int) -> int:
         return self._profile.streams[j].channel
@@ -178,7 +195,7 @@ class Incidents:
     def _revision(self, one: OpenIncident, end: int, panel: Panel) -> Incident:
         """Tell an incident as it stands."""
         profile = self._profile
-        told = leading(profile, one.findings)
+        told = self._leading(one)
         is_open = any(f.open for f in one.findings)
         severity = max((f.severity for f in one.findings), key=_SEVERITIES.index)
         return Incident(
@@ -206,7 +223,7 @@ class Incidents:
 
     def _summary(self, one: OpenIncident, *, is_open: bool) -> str:
         """Write the first line: what leads, and what else changed with it."""
-        text = first_line(self._profile, one.findings)
+        text = first_line(self._profile, self._leading(one))
         return text if is_open else f"{text} (over: all {len(one.findings)} alerts have resolved)"
 
     def _members(self, one: OpenIncident, panel: Panel) -> tuple[Member, ...]:

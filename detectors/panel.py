@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.alert import nine_digits
-from detectors.arithmetic import exp
 from detectors.beside import Beside
 from detectors.blocks import Blocks
 from detectors.distances import jensen_shannon, psi
@@ -22,32 +21,13 @@ from detectors.drift.shiryaev_roberts import Lead, ShiryaevRobertsBank
 from detectors.evidence import Alarm, category_of, rare_alarm, score_alarm
 from detectors.policy import Allowance, Policy, allowances, tuning
 from detectors.profile import Profile
-from detectors.scores import SMOOTH, VOLUME, Scorer
+from detectors.scores import SMOOTH, Scorer
+from detectors.sights import Sights
 
-__all__ = ["Choice", "Moved", "Panel", "Sight"]
+__all__ = ["Choice", "Panel"]
 
 _NEVER = -1
 _SHARES_TOLD = 3
-
-
-class Sight(NamedTuple):
-    """Say by what a change was seen: statistic, accumulator (side, shift), and since when.
-
-    `since` is the earliest bucket that another slice may date the same change to.
-    """
-
-    name: str
-    bin: int
-    side: int
-    shift: int
-    since: int
-
-
-class Moved(NamedTuple):
-    """Say by how much n events are off on the mean, in standard deviations of one event."""
-
-    n: int
-    mean: float
 
 
 class Choice(NamedTuple):
@@ -86,11 +66,7 @@ class Panel:
         self._smooth = np.array([stat.name in SMOOTH for _, stat in flat], np.bool_)
         self._counted_bin = blocks.table.first[self._owner] + np.maximum(self.scorer.stats.bin, 0)
         self.strength = np.zeros(len(profile.streams))
-        self._just_closed = np.zeros(len(profile.streams), np.bool_)
-        self._end = _NEVER
-        self._siblings: dict[tuple[int, bool], list[int]] = {}
-        for j, stream in enumerate(profile.streams):
-            self._siblings.setdefault((stream.channel, stream.missing), []).append(j)
+        self.sights = Sights(profile, blocks, (self.scorer, self.sr, self.rare))
         self._set_thresholds()
         self._beside = Beside(profile, tunings, self.allowances, self._alarming)
 
@@ -105,9 +81,6 @@ class Panel:
     def update(self, closed: NDArray[np.int64], end: int) -> None:
         """Show the closed blocks of these streams, which end before bucket `end`."""
         scorer, blocks, owner = self.scorer, self._blocks, self._owner
-        self._end = end
-        self._just_closed[:] = False
-        self._just_closed[closed] = True
         scorer.score(closed, blocks, end)
         smooth = self._smooth
         n = np.where(smooth & (scorer.n > 0), scorer.total[owner], scorer.n)
@@ -115,6 +88,7 @@ class Panel:
         self.sr.update(closed, scorer.scores, (n, scorer.value, units, blocks.start))
         self.rare.update(closed, (scorer.rare, scorer.total), blocks.start)
         fresh = np.isin(owner, closed) & (scorer.n > 0)
+        self.sights.update((closed, end), fresh, n)
         self._beside.update(fresh, scorer.scores, end)
         score = self.sr.evidence[closed] / self.score_threshold[closed]
         rare = self.rare.evidence[closed] / self.rare_threshold[closed]
@@ -153,7 +127,7 @@ class Panel:
             before = reference.counts[stat.bin] / reference.n_scored
             for side in range(2):
                 at = (d, side, lead.shift)
-                if self.sr.gain[at] > 0 and self.sr.onset[at] >= 2 * lead.onset - self._end:
+                if self.sr.gain[at] > 0 and self.sr.onset[at] >= 2 * lead.onset - self.sights.end:
                     now = int(self.sr.sums_units[at]) / max(int(self.sr.sums_n[at]), 1)
                     moved.append((abs(now - before), stat, before, now))
         moved.sort(key=lambda one: -one[0])
@@ -166,56 +140,6 @@ class Panel:
     def watched(self) -> NDArray[np.int64]:
         """Number the statistics that are watched by more than the mixture, in its arrays' order."""
         return self._beside.watched
-
-    def siblings(self, channel: int, *, missing: bool) -> list[int]:
-        """List the streams of one channel in all slices."""
-        return self._siblings[channel, missing]
-
-    def sight(self, j: int) -> Sight:
-        """Say what stream j's evidence was seen by."""
-        rare = self.evidence(j)[2]
-        lead = self.rare.lead_of(j) if rare else self.sr.lead_of(j)
-        since = 2 * lead.onset - self._end
-        if rare:
-            return Sight("rare", -1, 0, lead.shift, since)
-        stat = self.profile.streams[j].reference.statistics[lead.statistic - int(self.sr.first[j])]
-        return Sight(stat.name, stat.bin, lead.side, lead.shift, since)
-
-    def moved(self, j: int, sight: Sight) -> Moved:
-        """Say by how much stream j is off since the onset; the events of an open block count."""
-        stream = self.profile.streams[j]
-        keys = [(stat.name, stat.bin) for stat in stream.reference.statistics]
-        if sight.name == "rare":
-            return self._moved_rare(j, sight)
-        if (sight.name, sight.bin) not in keys:
-            return Moved(0, 0.0)
-        local = keys.index((sight.name, sight.bin))
-        stat = stream.reference.statistics[local]
-        where = (int(self.sr.first[j]) + local, sight.side, sight.shift)
-        n, value = 0, 0.0
-        if self.sr.gain[where] > 0 and self.sr.onset[where] >= sight.since:
-            n, value = int(self.sr.sums_n[where]), float(self.sr.sums_value[where])
-        if not self._just_closed[j]:
-            more, seen = self.scorer.open_value(j, local, self._blocks)
-            n, value = n + more, value + more * seen
-        off = value / max(n, 1) - stat.mean if n else 0.0
-        if stat.name == VOLUME:
-            # What all events gain or lose is the sum over slices of events, not of logarithms.
-            return Moved(int(n * stream.reference.block_n), float(exp(off)) - 1.0)
-        return Moved(n, off / float(np.sqrt(stat.within)))
-
-    def _moved_rare(self, j: int, sight: Sight) -> Moved:
-        """Say by how much the rate of rare things is off since the onset."""
-        at = (j, sight.shift)
-        n, hits = 0, 0
-        if self.rare.gain[at] > 0 and self.rare.onset[at] >= sight.since:
-            n, hits = int(self.rare.sums_n[at]), int(self.rare.sums_rare[at])
-        if not self._just_closed[j]:
-            more, total = self.scorer.open_rare(j, self._blocks)
-            n, hits = n + total, hits + more
-        rate = max(min(self.profile.streams[j].reference.rare_rate, 0.5), 1e-9)
-        sd = float(np.sqrt(rate * (1 - rate)))
-        return Moved(n, (hits / n - rate) / sd if n else 0.0)
 
     def named(self, j: int, alarm: Alarm) -> tuple[str, ...]:
         """Name the detectors that say so: what alarmed, and those that agree since the onset."""
@@ -261,7 +185,7 @@ class Panel:
     @property
     def _parts(self) -> dict[str, Any]:
         banks = {"scorer": self.scorer, "sr": self.sr, "rare": self.rare}
-        return banks | {"beside": self._beside}
+        return banks | {"beside": self._beside, "tally": self.sights.tally}
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """Give the state of all detectors as named arrays."""

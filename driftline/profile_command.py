@@ -107,7 +107,8 @@ def _overview(profile: "Profile") -> str:  # type: ignore[name-defined]  # noqa:
         ),
         (
             f"{kinds['numeric']} numeric and {kinds['categorical']} categorical channels, "
-            f"{len(profile.slices) - 1} slices, {len(profile.streams)} streams ({watched} alarmable)"
+            f"{len(profile.slices) - 1} slices, "
+            f"{len(profile.streams)} streams ({watched} alarmable)"
         ),
         (
             f"buckets of {profile.bucket_seconds:,} s, blocks of {profile.block_events} events "

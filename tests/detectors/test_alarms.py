@@ -11,8 +11,9 @@ from logs import Shift
 from detectors.alarms import HOLD_BLOCKS, AlertLife
 from detectors.alert import Alert
 from detectors.evidence import Alarm
-from detectors.panel import Moved, Sight
 from detectors.policy import Allowance, Policy
+from detectors.profile import Profile
+from detectors.sights import Moved, Sight
 
 LEVEL = Alarm(
     statistic="level",
@@ -27,6 +28,26 @@ LEVEL = Alarm(
 
 
 @dataclass
+class StagedSights:
+    """See nothing in any slice."""
+
+    profile: Profile
+
+    def of(self, _: int, *, rare: bool) -> Sight:
+        return Sight("rare" if rare else "level", -1, 0, 0, 0)
+
+    def siblings(self, channel: int, *, missing: bool) -> list[int]:
+        streams = enumerate(self.profile.streams)
+        return [j for j, s in streams if (s.channel, s.missing) == (channel, missing)]
+
+    def moved(self, *_: object) -> Moved:
+        return Moved(0, 0.0)
+
+    def sums(self, *_: object) -> tuple[int, float]:
+        return 0, 0.0
+
+
+@dataclass
 class StagedPanel:
     """Say of every stream what the test wants said."""
 
@@ -36,16 +57,7 @@ class StagedPanel:
     def __post_init__(self) -> None:
         self.profile = logs.profile()
         self.strength = np.full(len(self.profile.streams), 2.0)
-
-    def sight(self, _: int) -> Sight:
-        return Sight("level", -1, 0, 0, 0)
-
-    def siblings(self, channel: int, *, missing: bool) -> list[int]:
-        streams = enumerate(self.profile.streams)
-        return [j for j, s in streams if (s.channel, s.missing) == (channel, missing)]
-
-    def moved(self, _: int, __: Sight) -> Moved:
-        return Moved(0, 0.0)
+        self.sights = StagedSights(self.profile)
 
     def alarm(self, _: int) -> Alarm:
         return self.said

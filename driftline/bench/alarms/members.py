@@ -57,7 +57,7 @@ def _fitted(draw: np.random.Generator, granted: int) -> Trial:
     plan = Plan(events=_EVENTS, slices=slices, granted=granted * _STREAMS)
     names = [f"feature:f{f:02d}" for f in range(_FEATURES)]
     channels = [numeric_channel(name, draw.standard_normal(200_000)) for name in names]
-    trial = Trial(plan, [c for c in channels], _BLOCKS)
+    trial = Trial(plan, list(channels), _BLOCKS)
     trial.fit([c for cells in _pieces(trial, draw, (0, _BLOCKS), 0.0) for c in cells])
     return trial
 
