@@ -171,7 +171,7 @@ def test_members_are_the_largest_k_of_which_k_pass_the_level_divided_by_k(
 ) -> None:
     found = members_at(strengths)
     k = len(found)
-    assert all(strengths[j] * k >= 0.1 for j in found)
+    assert all(strengths[j] * k >= 0.05 for j in found)
     ranked = sorted(strengths, reverse=True)
     larger = range(k + 1, len(strengths) + 1)
-    assert all(ranked[m - 1] * m < 0.1 for m in larger)
+    assert all(ranked[m - 1] * m < 0.05 for m in larger)

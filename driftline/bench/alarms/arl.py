@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from detectors.drift.cusum import CusumBank
 from detectors.drift.ewma import EwmaBank
-from detectors.drift.shiryaev_roberts import ShiryaevRobertsBank
-from detectors.policy import Allowance
+from detectors.drift.mixture import MixtureBank
+from detectors.drift.run_lengths import average_run_length, delays, run_lengths
 from driftline.bench.alarms.results import Experiment, Result, Size, Table, Target
 from driftline.bench.alarms.trial import GRANTED
 
@@ -40,53 +39,21 @@ def measure(part: str, seed: int, size: Size) -> dict[str, Any]:
     """Measure the mixture's run length, its delays, or one published table."""
     draw = np.random.default_rng((seed, len(part)))
     if part == "mixture":
-        return {"part": part, "alarms": _false_alarms(draw), "steps": 500 * 40_000}
+        found = average_run_length(MixtureBank(4_000, steps=GRANTED), draw.standard_normal)
+        return {"part": part, "length": found.mean, "low": found.low, "high": found.high}
     if part == "mixture delays":
         runs = size.of(1_000, 100)
         shifts = [shift for shift in _DELAYS if shift >= size.of(0, 25) / 100]
-        return {"part": part, "delays": {f"{s:g}": _delays(draw, s, runs) for s in shifts}}
+        return {"part": part, "delays": {f"{s:g}": _delay(draw, s, runs) for s in shifts}}
     table = {f"{s:g}": _run_length(part, draw, float(s)) for s in _PUBLISHED[part]}
     return {"part": part, "table": table}
 
 
-class _Mixtures:
-    """Run the mixture on many independent streams, under the threshold of the budget."""
-
-    def __init__(self, streams: int) -> None:
-        known = np.tile((1.0, 0.0, 0.0), (streams, 1))
-        self._bank = ShiryaevRobertsBank(np.arange(streams + 1), np.zeros(streams), known)
-        self._none = np.zeros(streams, np.int64)
-        self._all = np.arange(streams)
-        self._limit = Allowance(GRANTED, 0.0).threshold(rare=False, both=False)
-
-    def step(self, x: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Give each stream a score; give the streams that alarm, which restart."""
-        since = (self._none, x, self._none, self._none)
-        self._bank.update(self._all, np.clip(x, -5, 5), since)
-        over = np.flatnonzero(self._bank.evidence >= self._limit)
-        for j in over.tolist():
-            self._bank.reset(j)
-        return over
-
-
-def _false_alarms(draw: np.random.Generator) -> int:
-    mixtures = _Mixtures(500)
-    return sum(len(mixtures.step(draw.normal(size=500))) for _ in range(40_000))
-
-
-def _delays(draw: np.random.Generator, shift: float, runs: int) -> float:
+def _delay(draw: np.random.Generator, shift: float, runs: int) -> float:
     """Give the mean delay of a shift at step 200, of runs without an alarm before it."""
-    mixtures = _Mixtures(runs)
-    waiting = np.ones(runs, np.bool_)
-    for _ in range(_CHANGE_AT):
-        waiting[mixtures.step(draw.normal(size=runs))] = False
-    total, n, t = 0, int(waiting.sum()), 0
-    while waiting.any():
-        t += 1
-        over = mixtures.step(draw.normal(shift, 1.0, runs))
-        total += t * int(waiting[over].sum())
-        waiting[over] = False
-    return total / n
+    moved = lambda n: draw.normal(shift, 1.0, n)  # noqa: E731
+    bank = MixtureBank(runs, steps=GRANTED)
+    return delays(bank, draw.standard_normal, moved, change=_CHANGE_AT).mean
 
 
 def _run_length(detector: str, draw: np.random.Generator, shift: float) -> float:
@@ -97,23 +64,17 @@ def _run_length(detector: str, draw: np.random.Generator, shift: float) -> float
     else:
         weight, limit = detector.removeprefix("EWMA ").split(", ")
         bank = EwmaBank(runs, weight=float(weight), limit=float(limit))
-    alive, total, t = np.arange(runs), 0, 0
-    while len(alive):
-        t += 1
-        over = bank.update(alive, draw.normal(shift, 1.0, len(alive)))
-        total += t * int(over.sum())
-        alive = alive[~over]
-    return total / runs
+    lengths, _ = run_lengths(bank, lambda n: draw.normal(shift, 1.0, n))
+    return float(lengths.mean())
 
 
 def _conclude(found: Sequence[dict[str, Any]], size: Size) -> Result:
     del size
     tables, targets = [], []
     for one in found:
-        if "alarms" in one:
-            length = one["steps"] / one["alarms"]
-            error = 1.96 * length / np.sqrt(one["alarms"])
-            text = f"{length:,.0f} ± {error:,.0f}"
+        if "length" in one:
+            length = one["length"]
+            text = f"{length:,.0f} [{one['low']:,.0f} to {one['high']:,.0f}]"
             tables.append(Table("SR mixture, budget 10,000", ("run length [95 %]",), ((text,),)))
             name = "run length of the mixture"
             targets.append(Target(name=name, reached=length, least=7_500, most=15_000))

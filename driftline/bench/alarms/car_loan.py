@@ -22,7 +22,11 @@ from driftline.bench.alarms.results import Experiment, Result, Size, Table, Targ
 __all__ = ["EXPERIMENT", "measure"]
 
 _CHANGE = 25_000
-_CONFIG = """[columns]
+# An event every nine minutes: in buckets of half an hour a block holds 50 events, not 60.
+_CONFIG = """[time]
+bucket_seconds = 1800
+block_seconds = 432000
+[columns]
 time = "timestamp"
 id = "id"
 model_name = "car_loan"
@@ -44,7 +48,7 @@ _WANTED = {
     "error": 2_500,
 }
 _UNCHANGED = ("debt_to_income_ratio", "driver_tenure", "size_of_downpayment")
-_FLAWED = ("feature:salary_range", "feature:driver_tenure")
+_FLAWED = ("missing:salary_range", "missing:driver_tenure")
 
 
 def _parts(size: Size) -> list[str]:
@@ -101,21 +105,18 @@ def measure(part: str, seed: int, size: Size) -> dict[str, Any]:
 
 
 def _targets(part: str, alerts: Sequence[tuple[int, str, dict[str, str], str]]) -> list[Target]:
-    def first(channel: str, *, missing: bool = False) -> float:
+    def first(channel: str) -> float:
         later = [
             row - _CHANGE
-            for row, name, of, text in alerts
+            for row, name, of, _ in alerts
             if row > _CHANGE and name.startswith(channel) and not of
-            if not missing or "missing" in f"{name} {text}"
         ]
         return float(min(later, default=float("inf")))
 
     if part == "car_loan_dq":
-        targets = [
-            Target(name=f"missing, {name}: rows", reached=first(name, missing=True), most=450)
-            for name in _FLAWED
-        ]
-        unseen = [row for row, name, _, text in alerts if "downpayment" in name and "50%" in text]
+        targets = [Target(name=f"{name}: rows", reached=first(name), most=450) for name in _FLAWED]
+        # '50%' is not in the profile, so no alert may repeat it: it counts among the unknown.
+        unseen = [row for row, name, _, text in alerts if "downpayment" in name and "knows" in text]
         at = float(min(unseen, default=float("inf")))
         return [*targets, Target(name="'50%' told of by row", reached=at, most=1_000)]
     targets = [
