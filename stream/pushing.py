@@ -1,10 +1,12 @@
 """Put a profile in force on a prefix."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from detectors.alert import instant
 from detectors.panes import UNSET
-from detectors.profile import Profile
+from detectors.profile import Profile, seal
 from stream.config import Config
 from stream.control import Control, effective_from, profile_record
 from stream.names import TopicNames
@@ -12,7 +14,19 @@ from stream.outbox import Outbox
 from stream.watermarks import watermarks
 from stream.worker import bootstrap_of, prepare_topics
 
-__all__ = ["push_profile"]
+__all__ = ["push_profile", "renewed"]
+
+
+def renewed(profile: Profile, before: Sequence[Profile]) -> Profile:
+    """Give a profile that was in force once, and is no longer, a hash of its own.
+
+    Each term of a profile has its own judge: the one of the first term would run through the
+    time of another profile, and take it for silence.  `before` lists the terms in order.
+    """
+    terms = [one.hash for one in before]
+    if profile.hash not in terms or profile.hash == terms[-1]:
+        return profile
+    return seal(msgspec.structs.replace(profile, parent=terms[-1]))
 
 
 async def push_profile(config: Config, profile: Profile) -> str | None:
@@ -33,6 +47,7 @@ async def push_profile(config: Config, profile: Profile) -> str | None:
         await control.agree(config, outbox)
         latest = max(watermarks(bootstrap, names).values(), default=UNSET)
         before = control.book.segments(profile.model)
+        profile = renewed(profile, [one for _, one in before])
         buckets = {p.bucket_seconds for _, p in before} | {profile.bucket_seconds}
         start = effective_from(latest, tuple(sorted(buckets)))
         if before and before[-1][1].hash == profile.parent:
