@@ -21,6 +21,7 @@ from driftline.demo_log import BROKEN_CHANNEL, BROKEN_SLICE, MODEL, EventLog
 from driftline.demo_worker import DemoWorker
 from stream import localkafka
 from stream.config import Config, load_config
+from stream.connection import connection_of
 from stream.decode.json_events import decode
 from stream.emitting import BatchProducer
 from stream.fitting import fit_options
@@ -164,7 +165,7 @@ class Demo:
         events = log.forever()
         names = TopicNames(config.kafka.prefix)
         partitions = config.kafka.events_partitions
-        async with BatchProducer(config.kafka.bootstrap, names.events, partitions) as producer:
+        async with BatchProducer(connection_of(config.kafka), names.events, partitions) as producer:
             await producer.send([next(events)[1] for _ in range(partitions)])
             due, held = _due(events, next(events), _now_ms())
             await producer.send(due)

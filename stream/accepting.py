@@ -11,6 +11,7 @@ from detectors.panes import UNSET, Entry, decode_part
 from detectors.profile import Profile, ProfileBook
 from detectors.summary.cells import Cell
 from stream.config import Config
+from stream.connection import connection_of
 from stream.control import Control
 from stream.ledger import read_ledger
 from stream.names import TopicNames
@@ -18,7 +19,6 @@ from stream.observe import summaries_partition
 from stream.pushing import push_profile
 from stream.reader import PrivateReader
 from stream.topics import partition_count
-from stream.worker import bootstrap_of
 
 __all__ = ["Acceptance", "accept"]
 
@@ -58,8 +58,8 @@ async def accept(config: Config, start: str) -> Acceptance:
             f"The {found.kind} {found.id} has resolved: its streams are like their reference, and "
             "there is nothing to accept."
         )
-    bootstrap, names = bootstrap_of(config.kafka), TopicNames(config.kafka.prefix)
-    control = Control(bootstrap, names.control)
+    connection, names = connection_of(config.kafka), TopicNames(config.kafka.prefix)
+    control = Control(connection, names.control)
     await control.start()
     await control.stop()
     profile, known = _in_force(control.book, alerts[0])
@@ -107,10 +107,10 @@ async def _cells_since(
 
     An empty cell stands at either end, so that silence counts.
     """
-    bootstrap, topic = bootstrap_of(config.kafka), TopicNames(config.kafka.prefix).summaries
-    count = await asyncio.to_thread(partition_count, bootstrap, topic)
+    connection, topic = connection_of(config.kafka), TopicNames(config.kafka.prefix).summaries
+    count = await asyncio.to_thread(partition_count, connection, topic)
     partition = summaries_partition(profile.model, count)
-    async with PrivateReader(bootstrap, topic, partition, onset_ms - _AHEAD_MS) as reader:
+    async with PrivateReader(connection, topic, partition, onset_ms - _AHEAD_MS) as reader:
         values = [value for _, value in await reader.drain()]
     entries, horizon_ms = _entries(values, known)
     first = onset_ms // profile.bucket_ms

@@ -26,7 +26,6 @@ from mode import CrashingSupervisor
 from detectors.errors import DriftlineError
 from stream.lease import Envelope, Lease, LeaseFlow, no_lease
 from stream.logs import configure_logs
-from stream.reach import reach
 from stream.role import Commit, Flow, KafkaSettings, Partition, Role
 from stream.transport import BatchConsumer, BatchSchema, BatchTransport
 
@@ -100,7 +99,7 @@ def make_app(role: Role, settings: KafkaSettings) -> RoleApp:
     rebalance = settings.rebalance_timeout_seconds
     return RoleApp(
         role.group,
-        broker=[f"kafka://{host}" for host in settings.bootstrap.split(",")],
+        broker=[f"kafka://{host}" for host in settings.connection.bootstrap.split(",")],
         autodiscover=False,
         agent_supervisor=CrashingSupervisor,
         broker_session_timeout=session,
@@ -163,7 +162,7 @@ class Shell:
 
     async def _run(self) -> None:
         """Start the role, join the group, then call `idle` between envelopes for ever."""
-        await reach(self.settings.bootstrap, self.settings.start_timeout_seconds)
+        await self.settings.connection.reach(self.settings.start_timeout_seconds)
         self._app = make_app(self.role, self.settings)
         self._app.owner = self
         await self.role.start(LeaseFlow(self))

@@ -19,6 +19,7 @@ from detectors.errors import SnapshotCorrupt, SnapshotTooNew
 from detectors.judge import ModelState
 from detectors.monitor import MonitorState
 from detectors.order import Source
+from stream.connection import Connection
 from stream.outbox import Outbox
 from stream.reader import PrivateReader
 
@@ -162,9 +163,9 @@ def restore(partition: int, records: Mapping[str, bytes]) -> Restored | None:
 class Checkpoints:
     """Write and read the snapshots of summaries partitions."""
 
-    def __init__(self, bootstrap: str, topic: str) -> None:
+    def __init__(self, connection: Connection, topic: str) -> None:
         """Keep snapshots in this topic."""
-        self._bootstrap = bootstrap
+        self._connection = connection
         self._topic = topic
 
     async def write(
@@ -191,6 +192,6 @@ class Checkpoints:
 
     async def read(self, partition: int) -> Restored | None:
         """Read a partition's state topic to its end, and restore."""
-        async with PrivateReader(self._bootstrap, self._topic, partition) as reader:
+        async with PrivateReader(self._connection, self._topic, partition) as reader:
             records = {key.decode(): value for key, value in await reader.drain()}
         return restore(partition, records)

@@ -15,6 +15,7 @@ from detectors.errors import ConfigError
 from detectors.panes import UNSET
 from detectors.profile import Profile, ProfileBook, load
 from stream.config import Config, semantic_fields, semantic_hash
+from stream.connection import Connection
 from stream.outbox import Outbox
 from stream.reader import PrivateReader
 
@@ -80,12 +81,12 @@ def effective_from(w_max_ms: int, bucket_seconds: tuple[int, ...]) -> int:
 class Control:
     """Read the control topic, now and whenever something unknown turns up."""
 
-    def __init__(self, bootstrap: str, topic: str) -> None:
+    def __init__(self, connection: Connection, topic: str) -> None:
         """Prepare a reader of its own: no group, nothing committed."""
         self.book = ProfileBook()
         self.config_hash: str | None = None
         self._topic = topic
-        self._reader = PrivateReader(bootstrap, topic, 0)
+        self._reader = PrivateReader(connection, topic, 0)
         self._lock = asyncio.Lock()
         self._synced_at = -math.inf
 

@@ -11,18 +11,17 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 import orjson
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 
 from detectors.alert import instant
-from detectors.errors import ConfigError, ServiceUnreachable
+from detectors.errors import ConfigError
 from detectors.events import Limits
 from stream.config import ColumnsConfig, Config
+from stream.connection import Connection, connection_of
 from stream.decode.json_events import decode
 from stream.names import TopicNames
 from stream.sources import read_rows
 from stream.watermarks import watermarks
-from stream.worker import bootstrap_of, prepare_topics
+from stream.worker import prepare_topics
 
 __all__ = ["BatchProducer", "Emitted", "Pace", "emit_file", "retimed"]
 
@@ -48,28 +47,16 @@ class Emitted(NamedTuple):
 class BatchProducer:
     """Send many small values to numbered partitions, one record batch a call and partition."""
 
-    def __init__(self, bootstrap: str, topic: str, partitions: int) -> None:
+    def __init__(self, connection: Connection, topic: str, partitions: int) -> None:
         """Prepare; `async with` connects."""
         self.sent = 0
         self._topic = topic
         self._partitions = partitions
-        self._bootstrap = bootstrap
+        self._connection = connection
 
     async def __aenter__(self) -> Self:
         """Connect; raise ServiceUnreachable if Kafka does not answer."""
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap,
-            enable_idempotence=True,
-            max_batch_size=_BATCH_BYTES,
-            max_request_size=4 * _BATCH_BYTES,
-        )
-        try:
-            await self._producer.start()
-        except KafkaError as error:
-            await self._producer.stop()
-            raise ServiceUnreachable(
-                f"Kafka at {self._bootstrap} does not answer: {error}."
-            ) from error
+        self._producer = await self._connection.producer(max_batch_size=_BATCH_BYTES)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -130,13 +117,13 @@ async def emit_file(
         If the file begins before what the topic has already seen, and neither `retime` nor
         `as_late` says what to do about it.
     """
-    bootstrap = bootstrap_of(config.kafka)
-    partitions, _ = prepare_topics(config.kafka, bootstrap)
+    connection = connection_of(config.kafka)
+    partitions, _ = prepare_topics(config.kafka, connection)
     names = TopicNames(config.kafka.prefix)
     if not retime and not as_late:
-        _check_not_behind(path, config, watermarks(bootstrap, names))
+        _check_not_behind(path, config, watermarks(connection, names))
     shift_ms = _shift(path, config.columns, config.limits) if retime else 0
-    async with BatchProducer(bootstrap, names.events, partitions) as producer:
+    async with BatchProducer(connection, names.events, partitions) as producer:
         started, first_ms = time.monotonic(), None
         for values, position in _chunks(path, config.columns, partitions, pace):
             sending = retimed(values, shift_ms, config.limits) if shift_ms else values

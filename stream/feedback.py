@@ -13,12 +13,12 @@ from detectors.alert import instant
 from detectors.errors import ConfigError
 from detectors.policy import budget_per_week
 from stream.config import Config
+from stream.connection import connection_of
 from stream.control import Control
 from stream.ledger import Found, Ledger, read_ledger
 from stream.names import TopicNames
 from stream.outbox import Outbox
 from stream.watermarks import watermarks
-from stream.worker import bootstrap_of
 
 __all__ = ["VERDICTS", "Feedback", "Spent", "give_feedback", "read_spent", "spent"]
 
@@ -77,7 +77,7 @@ async def give_feedback(config: Config, start: str, verdict: str, note: str) -> 
     found = (await read_ledger(config)).find(start)
     now = instant(round(time.time() * 1000))
     said = Feedback(id=found.id, verdict=verdict, time=now, note=note, model=found.last["model"])
-    outbox = Outbox(bootstrap_of(config.kafka))
+    outbox = Outbox(connection_of(config.kafka))
     await outbox.start()
     try:
         topic = TopicNames(config.kafka.prefix).feedback
@@ -96,10 +96,10 @@ async def read_spent(config: Config) -> list[Spent]:
     ServiceUnreachable
         If there are no topics yet, or Kafka does not answer.
     """
-    bootstrap, names = bootstrap_of(config.kafka), TopicNames(config.kafka.prefix)
+    connection, names = connection_of(config.kafka), TopicNames(config.kafka.prefix)
     ledger = await read_ledger(config)
-    latest = await asyncio.to_thread(watermarks, bootstrap, names)
-    control = Control(bootstrap, names.control)
+    latest = await asyncio.to_thread(watermarks, connection, names)
+    control = Control(connection, names.control)
     await control.start()
     await control.stop()
     accepted = budget_per_week(config.policy.alarm_budget)

@@ -15,6 +15,7 @@ from detectors.order import Source
 from detectors.panes import UNSET, decode_part
 from stream.checkpoint import Checkpoints
 from stream.config import Config, semantics_of
+from stream.connection import Connection
 from stream.control import CONTROL_AGE_SECONDS, Control
 from stream.metrics import JudgeSeries
 from stream.names import TopicNames
@@ -47,7 +48,7 @@ class JudgeRole:
 
     name = "judge"
 
-    def __init__(self, config: Config, bootstrap: str) -> None:
+    def __init__(self, config: Config, connection: Connection) -> None:
         """Prepare; `start` connects."""
         names = TopicNames(config.kafka.prefix)
         self.topics = [names.summaries]
@@ -55,9 +56,9 @@ class JudgeRole:
         self.series = JudgeSeries()
         self._names = names
         self._config = config
-        self._outbox = Outbox(bootstrap)
-        self._control = Control(bootstrap, names.control)
-        self._checkpoints = Checkpoints(bootstrap, names.state)
+        self._outbox = Outbox(connection)
+        self._control = Control(connection, names.control)
+        self._checkpoints = Checkpoints(connection, names.state)
         self._provenance = Provenance()
         self._benches: dict[Partition, _Bench] = {}
         self._durable: dict[Partition, Commit] = {}

@@ -13,9 +13,9 @@ import orjson
 
 from detectors.errors import ConfigError
 from stream.config import Config
+from stream.connection import connection_of
 from stream.names import TopicNames
 from stream.reader import read_topic
-from stream.worker import bootstrap_of
 
 __all__ = ["Found", "Ledger", "read_ledger"]
 
@@ -107,10 +107,10 @@ async def read_ledger(config: Config) -> Ledger:
     ServiceUnreachable
         If there are no such topics yet, or Kafka does not answer.
     """
-    bootstrap, names = bootstrap_of(config.kafka), TopicNames(config.kafka.prefix)
+    connection, names = connection_of(config.kafka), TopicNames(config.kafka.prefix)
     ledger = Ledger()
     topics = (names.alerts, names.incidents, names.feedback)
-    for records in await asyncio.gather(*(read_topic(bootstrap, topic) for topic in topics)):
+    for records in await asyncio.gather(*(read_topic(connection, topic) for topic in topics)):
         for _, value in records:
             if value:
                 ledger.take(orjson.loads(value))

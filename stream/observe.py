@@ -15,6 +15,7 @@ from detectors.events import Reject
 from detectors.observe import Batch, Observer, Pane
 from detectors.panes import PART_BYTES_MAX, Clock, Entry, Part
 from stream.config import Config
+from stream.connection import Connection
 from stream.control import CONTROL_AGE_SECONDS, Control
 from stream.decode.json_events import Decoded, decode
 from stream.metrics import ObserveSeries
@@ -77,7 +78,7 @@ class ObserveRole:
 
     name = "observe"
 
-    def __init__(self, config: Config, bootstrap: str, partitions: tuple[int, int]) -> None:
+    def __init__(self, config: Config, connection: Connection, partitions: tuple[int, int]) -> None:
         """Observe `partitions[0]` events partitions into `partitions[1]` summaries partitions."""
         names = TopicNames(config.kafka.prefix)
         self.topics = [names.events]
@@ -86,8 +87,8 @@ class ObserveRole:
         self._names = names
         self._config = config
         self._partitions = partitions
-        self._outbox = Outbox(bootstrap)
-        self._control = Control(bootstrap, names.control)
+        self._outbox = Outbox(connection)
+        self._control = Control(connection, names.control)
         self._observers: dict[Partition, Observer] = {}
         self._next: dict[Partition, int] = {}
         self._durable: dict[Partition, Commit] = {}

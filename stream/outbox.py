@@ -3,15 +3,12 @@
 import asyncio
 from collections.abc import Sequence
 
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
-from detectors.errors import ServiceUnreachable
+from stream.connection import Connection
 
-__all__ = ["RECORD_BYTES_MAX", "Outbox"]
+__all__ = ["Outbox"]
 
-RECORD_BYTES_MAX = 8 * 2**20
 _LINGER_MS = 5
 _HEADERS_TICK = [("driftline", b"tick")]
 
@@ -19,9 +16,9 @@ _HEADERS_TICK = [("driftline", b"tick")]
 class Outbox:
     """Send records and wait until the broker has them."""
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, connection: Connection) -> None:
         """Prepare a producer; `start` connects it."""
-        self._bootstrap = bootstrap
+        self._connection = connection
         self._pending: list[asyncio.Future[RecordMetadata]] = []
 
     async def start(self) -> None:
@@ -32,19 +29,7 @@ class Outbox:
         ServiceUnreachable
             If Kafka does not answer.
         """
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap,
-            enable_idempotence=True,
-            linger_ms=_LINGER_MS,
-            max_request_size=RECORD_BYTES_MAX,
-        )
-        try:
-            await self._producer.start()
-        except KafkaError as error:
-            await self._producer.stop()
-            raise ServiceUnreachable(
-                f"Kafka at {self._bootstrap} does not answer; start it, or set kafka.bootstrap."
-            ) from error
+        self._producer = await self._connection.producer(linger_ms=_LINGER_MS)
 
     async def send(
         self, topic: str, key: bytes | None, value: bytes | None, partition: int | None = None

@@ -8,11 +8,12 @@ from detectors.alert import instant
 from detectors.panes import UNSET
 from detectors.profile import Profile, seal
 from stream.config import Config
+from stream.connection import connection_of
 from stream.control import Control, effective_from, profile_record
 from stream.names import TopicNames
 from stream.outbox import Outbox
 from stream.watermarks import watermarks
-from stream.worker import bootstrap_of, prepare_topics
+from stream.worker import prepare_topics
 
 __all__ = ["push_profile", "renewed"]
 
@@ -37,15 +38,15 @@ async def push_profile(config: Config, profile: Profile) -> str | None:
     ConfigError, ServiceUnreachable
         If the prefix runs with another configuration, or Kafka does not answer.
     """
-    bootstrap = bootstrap_of(config.kafka)
-    prepare_topics(config.kafka, bootstrap)
+    connection = connection_of(config.kafka)
+    prepare_topics(config.kafka, connection)
     names = TopicNames(config.kafka.prefix)
-    outbox, control = Outbox(bootstrap), Control(bootstrap, names.control)
+    outbox, control = Outbox(connection), Control(connection, names.control)
     await outbox.start()
     try:
         await control.start()
         await control.agree(config, outbox)
-        latest = max(watermarks(bootstrap, names).values(), default=UNSET)
+        latest = max(watermarks(connection, names).values(), default=UNSET)
         before = control.book.segments(profile.model)
         profile = renewed(profile, [one for _, one in before])
         buckets = {p.bucket_seconds for _, p in before} | {profile.bucket_seconds}

@@ -2,58 +2,32 @@
 
 import asyncio
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka import TopicPartition
 
-from detectors.errors import ServiceUnreachable
-from stream.outbox import RECORD_BYTES_MAX
+from stream.connection import Connection
 from stream.topics import partition_count
 
-__all__ = ["PrivateReader", "private_consumer", "read_topic"]
+__all__ = ["PrivateReader", "read_topic"]
 
 _POLL_MS = 200
-
-
-async def private_consumer(bootstrap: str) -> Any:
-    """Connect a consumer that belongs to no group.
-
-    Raises
-    ------
-    ServiceUnreachable
-        If Kafka does not answer.
-    """
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        max_partition_fetch_bytes=RECORD_BYTES_MAX,
-    )
-    try:
-        await consumer.start()
-    except KafkaError as error:
-        await consumer.stop()
-        raise ServiceUnreachable(
-            f"Kafka at {bootstrap} does not answer; start it, or set kafka.bootstrap."
-        ) from error
-    return consumer
 
 
 class PrivateReader:
     """Read a partition up to its present end, as often as asked; each record once."""
 
     def __init__(
-        self, bootstrap: str, topic: str, partition: int, since_ms: int | None = None
+        self, connection: Connection, topic: str, partition: int, since_ms: int | None = None
     ) -> None:
         """Prepare; `start` connects.  `since_ms` leaves out records that were written before."""
-        self._bootstrap = bootstrap
+        self._connection = connection
         self._partition = TopicPartition(topic, partition)
         self._since_ms = since_ms
 
     async def start(self) -> None:
         """Connect, and begin at the partition's first record."""
-        self._consumer = await private_consumer(self._bootstrap)
+        self._consumer = await self._connection.consumer()
         self._consumer.assign([self._partition])
         await self._consumer.seek_to_beginning(self._partition)
         if self._since_ms is not None:
@@ -89,7 +63,7 @@ class PrivateReader:
         await self.stop()
 
 
-async def read_topic(bootstrap: str, topic: str) -> list[tuple[bytes, bytes]]:
+async def read_topic(connection: Connection, topic: str) -> list[tuple[bytes, bytes]]:
     """Give (key, value) of every record of a topic up to its present end.
 
     Raises
@@ -98,7 +72,7 @@ async def read_topic(bootstrap: str, topic: str) -> list[tuple[bytes, bytes]]:
         If there is no such topic, or Kafka does not answer.
     """
     found = []
-    for partition in range(await asyncio.to_thread(partition_count, bootstrap, topic)):
-        async with PrivateReader(bootstrap, topic, partition) as reader:
+    for partition in range(await asyncio.to_thread(partition_count, connection, topic)):
+        async with PrivateReader(connection, topic, partition) as reader:
             found += await reader.drain()
     return found

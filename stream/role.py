@@ -13,6 +13,8 @@ import msgspec
 if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
 
+    from stream.connection import Connection
+
 __all__ = ["METADATA_BYTES_MAX", "Commit", "Flow", "KafkaSettings", "Partition", "Role"]
 
 METADATA_BYTES_MAX = 99
@@ -35,7 +37,7 @@ class Commit(NamedTuple):
 class KafkaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Say how a role talks to Kafka; every time in seconds."""
 
-    bootstrap: str
+    connection: "Connection"
     session_timeout_seconds: float = 10.0
     rebalance_timeout_seconds: float = 20.0
     commit_interval_seconds: float = 1.0

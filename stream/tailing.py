@@ -6,10 +6,9 @@ import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream.config import Config
+from stream.connection import connection_of
 from stream.names import TopicNames
-from stream.reader import private_consumer
 from stream.topics import partition_count
-from stream.worker import bootstrap_of
 
 __all__ = ["follow_alerts"]
 
@@ -28,9 +27,9 @@ async def follow_alerts(
     ServiceUnreachable
         If there are no such topics yet, or Kafka does not answer.
     """
-    bootstrap, names = bootstrap_of(config.kafka), TopicNames(config.kafka.prefix)
-    counts = {t: partition_count(bootstrap, t) for t in (names.alerts, names.incidents)}
-    consumer = await private_consumer(bootstrap)
+    connection, names = connection_of(config.kafka), TopicNames(config.kafka.prefix)
+    counts = {t: partition_count(connection, t) for t in (names.alerts, names.incidents)}
+    consumer = await connection.consumer()
     try:
         partitions = [TopicPartition(t, n) for t, count in counts.items() for n in range(count)]
         consumer.assign(partitions)

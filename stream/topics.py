@@ -3,14 +3,13 @@
 The defaults are here and nowhere else.  Synchronous, with kafka-python's admin client.
 """
 
-import contextlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from kafka.admin import ConfigResource, KafkaAdminClient
-from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.admin import ConfigResource
 
 from detectors.errors import ConfigError, ServiceUnreachable
+from stream.connection import RECORD_BYTES_MAX, Connection
 
 __all__ = [
     "TopicSpec",
@@ -20,13 +19,11 @@ __all__ = [
     "specs",
 ]
 
-START_TIMEOUT_SECONDS = 20.0
-LARGE_RECORD_BYTES_MAX = 8 << 20
 _DAY_MS = 86_400_000
 _EXISTS = 36
 _APPEND_TIME = {"message.timestamp.type": "LogAppendTime"}
 _COMPACT = {"cleanup.policy": "compact"}
-_LARGE = {"max.message.bytes": str(LARGE_RECORD_BYTES_MAX)}
+_LARGE = {"max.message.bytes": str(RECORD_BYTES_MAX)}
 # Old snapshots are dead weight within minutes; a segment is compacted only once it is closed.
 _SHORT_SEGMENTS = {"segment.ms": str(_DAY_MS // 24), "segment.bytes": str(64 << 20)}
 
@@ -77,7 +74,9 @@ def specs(
     )
 
 
-def ensure_topics(bootstrap: str, wanted: Iterable[TopicSpec], *, create: bool = True) -> None:
+def ensure_topics(
+    connection: Connection, wanted: Iterable[TopicSpec], *, create: bool = True
+) -> None:
     """Create the topics that are missing, and check those that are there.
 
     Raises
@@ -89,29 +88,29 @@ def ensure_topics(bootstrap: str, wanted: Iterable[TopicSpec], *, create: bool =
         If a topic whose partition count is fixed at creation has another count than asked.
     """
     every = list(wanted)
-    with _admin(bootstrap) as admin:
+    with connection.admin() as admin:
         counts = _counts(admin, [spec.name for spec in every])
         missing = [spec for spec in every if spec.name not in counts]
         if missing and create:
-            _create(admin, bootstrap, missing)
+            _create(admin, connection.bootstrap, missing)
             counts |= _counts(admin, [spec.name for spec in missing])
         elif missing:
-            raise ServiceUnreachable(_ask(bootstrap, missing, "are not there"))
+            raise ServiceUnreachable(_ask(connection.bootstrap, missing, "are not there"))
     for spec in every:
         if spec.fixed_by and counts[spec.name] != spec.partitions:
             raise ConfigError(_changed(spec, counts[spec.name]))
 
 
-def partition_count(bootstrap: str, topic: str) -> int:
+def partition_count(connection: Connection, topic: str) -> int:
     """Read back how many partitions a topic has; ServiceUnreachable where there is none."""
-    with _admin(bootstrap) as admin:
+    with connection.admin() as admin:
         counts = _counts(admin, [topic])
     if topic not in counts:
-        raise ServiceUnreachable(f"There is no topic {topic} on {bootstrap}.")
+        raise ServiceUnreachable(f"There is no topic {topic} on {connection.bootstrap}.")
     return counts[topic]
 
 
-def check_append_time(bootstrap: str, topic: str) -> None:
+def check_append_time(connection: Connection, topic: str) -> None:
     """Check that the broker sets the time of each record of a topic.
 
     Raises
@@ -119,39 +118,16 @@ def check_append_time(bootstrap: str, topic: str) -> None:
     ConfigError
         If clients set it, which is Kafka's default; the message holds the command to run.
     """
-    with _admin(bootstrap) as admin:
+    with connection.admin() as admin:
         answer = admin.describe_configs([ConfigResource("topic", topic)], config_filter="all")
     found = answer["topic"].get(topic, {}).get("message.timestamp.type", {}).get("value")
     if found != "LogAppendTime":
         raise ConfigError(
             f"The topic {topic} has message.timestamp.type={found}: the clocks of its writers "
-            f"would drive driftline's. Run: kafka-configs.sh --bootstrap-server {bootstrap} "
-            f"--alter --entity-type topics --entity-name {topic} "
+            f"would drive driftline's. Run: kafka-configs.sh --bootstrap-server "
+            f"{connection.bootstrap} --alter --entity-type topics --entity-name {topic} "
             f"--add-config message.timestamp.type=LogAppendTime"
         )
-
-
-@contextlib.contextmanager
-def _admin(bootstrap: str) -> Iterator[Any]:
-    """Connect within 20 seconds, and say what is wrong in a sentence."""
-    try:
-        admin = KafkaAdminClient(
-            bootstrap_servers=bootstrap.split(","),
-            client_id="driftline",
-            bootstrap_timeout_ms=int(START_TIMEOUT_SECONDS * 1000),
-        )
-    except (KafkaTimeoutError, OSError) as error:
-        raise ServiceUnreachable(
-            f"Kafka does not answer at {bootstrap} (asked for {START_TIMEOUT_SECONDS:g} s): "
-            f"start it, for one machine with 'driftline kafka start', or correct "
-            f"kafka.bootstrap."
-        ) from error
-    try:
-        yield admin
-    except KafkaError as error:
-        raise ServiceUnreachable(f"Kafka at {bootstrap} refused: {error!r}.") from error
-    finally:
-        admin.close()
 
 
 def _counts(admin: Any, names: Collection[str]) -> dict[str, int]:

@@ -3,11 +3,9 @@
 import time
 from typing import Any
 
-from kafka import KafkaAdminClient
-from kafka.errors import KafkaError
-
 from detectors.errors import ServiceUnreachable
 from detectors.panes import UNSET, Clock
+from stream.connection import Connection
 from stream.names import TopicNames
 
 __all__ = ["watermarks"]
@@ -16,7 +14,7 @@ _PATIENCE_SECONDS = 20.0
 _PAUSE_SECONDS = 0.5
 
 
-def watermarks(bootstrap: str, names: TopicNames) -> dict[int, int]:
+def watermarks(connection: Connection, names: TopicNames) -> dict[int, int]:
     """Give W in milliseconds by events partition; partitions without an event are left out.
 
     Raises
@@ -25,27 +23,22 @@ def watermarks(bootstrap: str, names: TopicNames) -> dict[int, int]:
         If Kafka does not answer.
     """
     found = {}
-    for partition, commit in _commits(bootstrap, names.observe_group).items():
+    for partition, commit in _commits(connection, names.observe_group).items():
         clock = Clock.read(commit.metadata or "")
         if partition.topic == names.events and clock.w != UNSET:
             found[partition.partition] = clock.w
     return found
 
 
-def _commits(bootstrap: str, group: str) -> dict[Any, Any]:
+def _commits(connection: Connection, group: str) -> dict[Any, Any]:
     """Read a group's commits; a broker that has just started may still look for its groups."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:
-            admin = KafkaAdminClient(bootstrap_servers=bootstrap)
-            try:
+            with connection.admin() as admin:
                 groups: dict[str, dict[Any, Any]] = admin.list_group_offsets(group)
                 return groups.get(group, {})
-            finally:
-                admin.close()
-        except KafkaError as error:
-            if not error.retriable or time.monotonic() > deadline:
-                raise ServiceUnreachable(
-                    f"Kafka at {bootstrap} does not answer for the group {group}: {error}."
-                ) from error
+        except ServiceUnreachable as error:
+            if not getattr(error.__cause__, "retriable", False) or time.monotonic() > deadline:
+                raise
             time.sleep(_PAUSE_SECONDS)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import structlog
 
-from detectors.errors import ConfigError, ServiceUnreachable
-from stream import localkafka
+from detectors.errors import ConfigError
 from stream.app import run_role
 from stream.config import Config, KafkaConfig
+from stream.connection import Connection, connection_of
 from stream.health import Health
 from stream.judge import JudgeRole
 from stream.observe import ObserveRole
@@ -15,33 +15,14 @@ from stream.role import Flow, KafkaSettings
 from stream.supervisor import Supervisor, end_with_supervisor, role_command
 from stream.topics import check_append_time, ensure_topics, partition_count, specs
 
-__all__ = ["ROLES", "bootstrap_of", "prepare_topics", "run_supervised", "run_worker_role"]
+__all__ = ["ROLES", "prepare_topics", "run_supervised", "run_worker_role"]
 
 ROLES = ("observe", "judge")
 
 log = structlog.get_logger()
 
 
-def bootstrap_of(kafka: KafkaConfig) -> str:
-    """Give the broker's address: the configured one, or the local Kafka that runs here.
-
-    Raises
-    ------
-    ServiceUnreachable
-        If none is configured and none runs here.
-    """
-    if kafka.bootstrap:
-        return kafka.bootstrap
-    broker = localkafka.status()
-    if broker is None:
-        raise ServiceUnreachable(
-            "No Kafka is configured and none runs here: set kafka.bootstrap, or start one with "
-            "`driftline kafka start`."
-        )
-    return broker.bootstrap
-
-
-def prepare_topics(kafka: KafkaConfig, bootstrap: str) -> tuple[int, int]:
+def prepare_topics(kafka: KafkaConfig, connection: Connection) -> tuple[int, int]:
     """Create what is missing, check the input's clock; give the partitions of events, summaries."""
     wanted = specs(
         kafka.prefix,
@@ -49,18 +30,18 @@ def prepare_topics(kafka: KafkaConfig, bootstrap: str) -> tuple[int, int]:
         summaries_partitions=kafka.summaries_partitions,
         replication_factor=kafka.replication_factor,
     )
-    ensure_topics(bootstrap, wanted, create=kafka.create_topics)
+    ensure_topics(connection, wanted, create=kafka.create_topics)
     events = f"{kafka.prefix}.events"
     if kafka.require_append_time:
-        check_append_time(bootstrap, events)
-    summaries = partition_count(bootstrap, f"{kafka.prefix}.summaries")
+        check_append_time(connection, events)
+    summaries = partition_count(connection, f"{kafka.prefix}.summaries")
     if summaries != kafka.summaries_partitions:
         raise ConfigError(
             f"{kafka.prefix}.summaries has {summaries} partitions, kafka.summaries_partitions is "
             f"{kafka.summaries_partitions}: the number is fixed when a prefix is new. Set it to "
             f"{summaries}, or choose another prefix."
         )
-    return partition_count(bootstrap, events), summaries
+    return partition_count(connection, events), summaries
 
 
 class _Observed:
@@ -87,22 +68,22 @@ class _Observed:
 def run_worker_role(name: str, config: Config, metrics_port: int | None) -> int:
     """Run one role in the foreground until it is stopped; give its exit code."""
     end_with_supervisor()
-    bootstrap = bootstrap_of(config.kafka)
-    partitions = prepare_topics(config.kafka, bootstrap)
+    connection = connection_of(config.kafka)
+    partitions = prepare_topics(config.kafka, connection)
     role: ObserveRole | JudgeRole
     if name == "observe":
-        role = ObserveRole(config, bootstrap, partitions)
+        role = ObserveRole(config, connection, partitions)
     else:
-        role = JudgeRole(config, bootstrap)
+        role = JudgeRole(config, connection)
     settings = KafkaSettings(
-        bootstrap=bootstrap, session_timeout_seconds=config.kafka.session_timeout_seconds
+        connection=connection, session_timeout_seconds=config.kafka.session_timeout_seconds
     )
     return run_role(_Observed(role, metrics_port), settings)  # type: ignore[arg-type]
 
 
 def run_supervised(config: Config, path: Path | None, metrics_port: int | None) -> int:
     """Run every role as a child process until stopped; give the worker's exit code."""
-    prepare_topics(config.kafka, bootstrap_of(config.kafka))
+    prepare_topics(config.kafka, connection_of(config.kafka))
     shared = ["--config", str(path)] if path else []
     commands = {
         role: role_command(role, [*shared, *_port(metrics_port, offset)])

@@ -11,6 +11,7 @@ from kafka.errors import KafkaError
 
 from detectors.errors import ServiceUnreachable
 from detectors.panes import decode_part
+from stream.connection import Connection
 from stream.emitting import BatchProducer
 from stream.names import TopicNames
 from stream.outbox import Outbox
@@ -32,12 +33,14 @@ class Counted(NamedTuple):
 class EventLog:
     """Fill, watch and empty the topics of one prefix; `event_log` makes and removes it."""
 
-    def __init__(self, bootstrap: str, names: TopicNames, partitions: tuple[int, int]) -> None:
+    def __init__(
+        self, connection: Connection, names: TopicNames, partitions: tuple[int, int]
+    ) -> None:
         """Work on a prefix whose events and summaries have so many partitions."""
         self.names = names
-        self._bootstrap = bootstrap
+        self._connection = connection
         self._partitions = partitions
-        self._admin = KafkaAdminClient(bootstrap_servers=bootstrap.split(","))
+        self._admin = KafkaAdminClient(bootstrap_servers=connection.bootstrap.split(","))
 
     def fill(self, chunks: Iterable[list[bytes]], on_events: Callable[[int], None]) -> None:
         """Write events round the partitions, and a tick behind the last of each.
@@ -48,11 +51,11 @@ class EventLog:
 
     async def _fill(self, chunks: Iterable[list[bytes]], on_events: Callable[[int], None]) -> None:
         partitions = self._partitions[0]
-        async with BatchProducer(self._bootstrap, self.names.events, partitions) as producer:
+        async with BatchProducer(self._connection, self.names.events, partitions) as producer:
             for chunk in chunks:
                 await producer.send(chunk)
                 on_events(len(chunk))
-        outbox = Outbox(self._bootstrap)
+        outbox = Outbox(self._connection)
         await outbox.start()
         try:
             for partition in range(partitions):
@@ -78,7 +81,7 @@ class EventLog:
     async def _counted(self) -> Counted:
         read = accepted = summarised = 0
         for partition in range(self._partitions[1]):
-            async with PrivateReader(self._bootstrap, self.names.summaries, partition) as reader:
+            async with PrivateReader(self._connection, self.names.summaries, partition) as reader:
                 for _, value in await reader.drain():
                     part = decode_part(value)
                     summarised += sum(entry.events for entry in part.entries)
@@ -104,14 +107,18 @@ class EventLog:
 
 
 @contextlib.contextmanager
-def event_log(bootstrap: str, names: TopicNames, partitions: tuple[int, int]) -> Iterator[EventLog]:
+def event_log(
+    connection: Connection, names: TopicNames, partitions: tuple[int, int]
+) -> Iterator[EventLog]:
     """Have a prefix's log for the length of a `with` block; ServiceUnreachable without Kafka."""
     try:
-        log = EventLog(bootstrap, names, partitions)
+        log = EventLog(connection, names, partitions)
         try:
             yield log
         finally:
             log.clear(keep_events=False)
             log.close()
     except KafkaError as error:
-        raise ServiceUnreachable(f"Kafka at {bootstrap} failed the bench: {error!r}.") from error
+        raise ServiceUnreachable(
+            f"Kafka at {connection.bootstrap} failed the bench: {error!r}."
+        ) from error

@@ -28,6 +28,7 @@ from driftline.bench.events import START, events
 from driftline.bench.log import EventLog, event_log
 from driftline.bench.processes import Bench, Process, core_to_pin, running
 from stream.config import Config, load_config
+from stream.connection import connection_of
 from stream.decode.json_events import decode
 from stream.fitting import fit_options
 from stream.names import TopicNames
@@ -103,9 +104,10 @@ def measure(
     config = load_config(config_path, os.environ | environ)
     tell(f"Fitting a profile on {_REFERENCE_EVENTS:,} reference events")
     profile = _profile(plan, config)
-    partitions = prepare_topics(config.kafka, bootstrap)
+    connection = connection_of(config.kafka)
+    partitions = prepare_topics(config.kafka, connection)
     with (
-        event_log(bootstrap, TopicNames(prefix), partitions) as log,
+        event_log(connection, TopicNames(prefix), partitions) as log,
         TemporaryDirectory(prefix="driftline-bench-") as directory,
     ):
         _fill(plan, log, tell)
@@ -115,7 +117,7 @@ def measure(
             tell(f"Round {number} of {plan.rounds}: the naive worker")
             naive = _run_naive(place, bootstrap, number)
             tell(f"Round {number} of {plan.rounds}: the driftline worker")
-            yield Round(naive, _run_driftline(place, bootstrap))
+            yield Round(naive, _run_driftline(place))
             log.clear(keep_events=True)
 
 
@@ -156,9 +158,9 @@ def _run_naive(place: _Place, bootstrap: str, number: int) -> Measured:
     return msgspec.json.decode(line, type=Measured)
 
 
-def _run_driftline(place: _Place, bootstrap: str) -> Measured:
+def _run_driftline(place: _Place) -> Measured:
     """Run judge and observe, as `driftline worker` does, until both have committed it all."""
-    prepare_topics(place.config.kafka, bootstrap)
+    prepare_topics(place.config.kafka, connection_of(place.config.kafka))
     asyncio.run(push_profile(place.config, place.profile))
     arguments = ["driftline", "worker"]
     if place.config_path is not None:

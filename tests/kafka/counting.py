@@ -18,6 +18,7 @@ from aiokafka import ConsumerRecord
 
 from detectors.errors import StateRefused
 from stream.app import Commit, Flow, KafkaSettings, Partition, run_role
+from stream.connection import Connection
 
 MODULUS = 2**61 - 1
 
@@ -122,7 +123,7 @@ def main() -> int:
     bootstrap, topic, group, *pairs = sys.argv[1:]
     options = dict(pair.split("=", 1) for pair in pairs)
     settings = KafkaSettings(
-        bootstrap=bootstrap,
+        connection=Connection(bootstrap),
         session_timeout_seconds=float(options.get("session", "6")),
         start_timeout_seconds=float(options.get("start_timeout", "20")),
         stop_timeout_seconds=float(options.get("stop_timeout", "9")),

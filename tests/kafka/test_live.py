@@ -28,6 +28,7 @@ from detectors.alert import encode
 from detectors.profile import render
 from stream.backtest import Backtest
 from stream.config import load_config
+from stream.connection import Connection
 from stream.names import TopicNames
 from stream.watermarks import watermarks
 
@@ -196,7 +197,9 @@ def test_events_that_the_topic_has_passed_are_not_emitted_by_mistake(
         names = TopicNames(topic_prefix)
         end = events(2_000, seed=5)[-1].time_ms - 20_000
         eventually(
-            lambda: [w > end for w in watermarks(bootstrap, names).values()] == [True] * 4,
+            lambda: (
+                [w > end for w in watermarks(Connection(bootstrap), names).values()] == [True] * 4
+            ),
             "observe has committed nearly everything",
         )
         refused = driftline("emit", path, "-c", config, code=2)

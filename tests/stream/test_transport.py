@@ -14,6 +14,7 @@ from faust.types import TP
 from mode import Service
 
 from stream.app import RoleApp, make_app
+from stream.connection import Connection
 from stream.lease import Lease
 from stream.role import Commit, KafkaSettings, Partition
 from stream.transport import BatchConsumer, BatchSchema
@@ -28,7 +29,7 @@ class Died(BaseException):
 class Owner:
     """Stand for the shell: give durable commits, and die visibly."""
 
-    settings = KafkaSettings(bootstrap="127.0.0.1:1,127.0.0.1:2")
+    settings = KafkaSettings(connection=Connection("127.0.0.1:1,127.0.0.1:2"))
 
     def __init__(self, durable: Mapping[Partition, Commit] | None = None) -> None:
         self._durable = durable or {}

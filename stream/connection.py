@@ -1,0 +1,146 @@
+"""The connection to Kafka: every client is made here, with one address and one security.
+
+A role, a command and a bench all take a `Connection`; what stands behind it may be a cluster,
+the local Kafka of this machine, or the simulated one of the tests.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
+from kafka.admin import KafkaAdminClient
+from kafka.errors import KafkaError as AdminError
+from kafka.errors import KafkaTimeoutError
+
+from detectors.errors import ServiceUnreachable
+from stream import localkafka
+from stream.config import KafkaConfig
+
+__all__ = ["RECORD_BYTES_MAX", "START_TIMEOUT_SECONDS", "Connection", "connection_of"]
+
+RECORD_BYTES_MAX = 8 << 20
+START_TIMEOUT_SECONDS = 20.0
+_PAUSE_SECONDS = 0.5
+
+
+class Connection:
+    """Make clients for the Kafka at one address."""
+
+    def __init__(self, bootstrap: str) -> None:
+        """Connect to `bootstrap`: hosts with ports, separated by commas."""
+        self.bootstrap = bootstrap
+
+    async def producer(self, **options: Any) -> Any:
+        """Start a producer that doubles nothing and keeps the order; the caller stops it.
+
+        Raises
+        ------
+        ServiceUnreachable
+            If Kafka does not answer.
+        """
+        return await self._started(
+            AIOKafkaProducer(
+                bootstrap_servers=self.bootstrap,
+                enable_idempotence=True,
+                max_request_size=RECORD_BYTES_MAX,
+                **options,
+            )
+        )
+
+    async def consumer(self) -> Any:
+        """Start a consumer that belongs to no group; the caller assigns, seeks and stops it.
+
+        Raises
+        ------
+        ServiceUnreachable
+            If Kafka does not answer.
+        """
+        return await self._started(
+            AIOKafkaConsumer(
+                bootstrap_servers=self.bootstrap,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                max_partition_fetch_bytes=RECORD_BYTES_MAX,
+            )
+        )
+
+    async def _started(self, client: Any) -> Any:
+        try:
+            await client.start()
+        except KafkaError as error:
+            await client.stop()
+            raise ServiceUnreachable(
+                f"Kafka at {self.bootstrap} does not answer; start it, or set kafka.bootstrap."
+            ) from error
+        return client
+
+    @contextlib.contextmanager
+    def admin(self) -> Iterator[Any]:
+        """Connect an admin client for the length of a `with` block.
+
+        Raises
+        ------
+        ServiceUnreachable
+            If Kafka does not answer within 20 seconds, or refuses a request of the block.
+        """
+        try:
+            admin = KafkaAdminClient(
+                bootstrap_servers=self.bootstrap.split(","),
+                client_id="driftline",
+                bootstrap_timeout_ms=int(START_TIMEOUT_SECONDS * 1000),
+            )
+        except (KafkaTimeoutError, OSError) as error:
+            raise self.silent(START_TIMEOUT_SECONDS) from error
+        try:
+            yield admin
+        except AdminError as error:
+            raise ServiceUnreachable(f"Kafka at {self.bootstrap} refused: {error!r}.") from error
+        finally:
+            admin.close()
+
+    async def reach(self, timeout_seconds: float) -> None:
+        """Return once a broker answers; raise ServiceUnreachable after the time."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + timeout_seconds
+        while True:
+            client = AIOKafkaClient(bootstrap_servers=self.bootstrap)
+            try:
+                await client.bootstrap()
+            except (KafkaError, OSError) as error:
+                if clock() > deadline:
+                    raise self.silent(timeout_seconds) from error
+            else:
+                return
+            finally:
+                await client.close()
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    def silent(self, asked_seconds: float) -> ServiceUnreachable:
+        """Say that nobody answered, and what to do."""
+        return ServiceUnreachable(
+            f"Kafka does not answer at {self.bootstrap} (asked for {asked_seconds:g} s): start "
+            "it, for one machine with 'driftline kafka start', or correct kafka.bootstrap."
+        )
+
+
+def connection_of(kafka: KafkaConfig) -> Connection:
+    """Connect to the configured Kafka, or to the local one that runs here.
+
+    Raises
+    ------
+    ServiceUnreachable
+        If none is configured and none runs here.
+    """
+    if kafka.bootstrap:
+        return Connection(kafka.bootstrap)
+    broker = localkafka.status()
+    if broker is None:
+        raise ServiceUnreachable(
+            "No Kafka is configured and none runs here: set kafka.bootstrap, or start one with "
+            "`driftline kafka start`."
+        )
+    return Connection(broker.bootstrap)
