@@ -15,9 +15,9 @@ from stream.connection import connection_of
 from stream.control import Control
 from stream.ledger import read_ledger
 from stream.names import TopicNames
-from stream.observe import summaries_partition
 from stream.pushing import push_profile
 from stream.reader import PrivateReader
+from stream.routing import summaries_partition
 from stream.topics import partition_count
 
 __all__ = ["Acceptance", "accept"]

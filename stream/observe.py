@@ -3,74 +3,33 @@
 import asyncio
 import gc
 from collections.abc import Collection, Mapping, Sequence
-from hashlib import blake2b, sha256
+from hashlib import sha256
 
 import msgspec
-import numpy as np
 import structlog
 from aiokafka import ConsumerRecord
 
-from detectors.errors import ConfigError
 from detectors.events import Reject
 from detectors.observe import Batch, Observer, Pane
-from detectors.panes import PART_BYTES_MAX, Clock, Entry, Part
+from detectors.panes import Clock
+from stream.batching import BATCH_RECORDS, batch_of
 from stream.config import Config
 from stream.connection import Connection
 from stream.control import CONTROL_AGE_SECONDS, Control
-from stream.decode.json_events import Decoded, decode
 from stream.metrics import ObserveSeries
 from stream.names import TopicNames
 from stream.outbox import Outbox
 from stream.role import Commit, Flow, Partition
+from stream.routing import parts_of
 from stream.warmup import warm_observe
 
-__all__ = ["ObserveRole", "summaries_partition"]
+__all__ = ["ObserveRole"]
 
-_TICK_HEADER = "driftline"
-# Measured: 7.5 us an event in batches of 1,000, 12 us in batches of 8,000.
-_BATCH_RECORDS = 1_000
 # Python would look for cycles 15 times a batch, and in all of numba every so often: a fifth of
 # the time, for records that are in none.
 _GC_OBJECTS = 200_000
 
 log = structlog.get_logger()
-
-
-def summaries_partition(model: str, partitions: int) -> int:
-    """Give the summaries partition, and so the judge, of a model.
-
-    >>> 0 <= summaries_partition("fraud", 4) < 4
-    True
-    """
-    return int.from_bytes(blake2b(model.encode(), digest_size=8).digest()) % partitions
-
-
-def _is_tick(record: ConsumerRecord) -> bool:
-    return (_TICK_HEADER, b"tick") in record.headers
-
-
-def _split(pane: Pane, partitions: int) -> list[list[Part]]:
-    """Make the parts of a pane for each summaries partition; one without partials at least."""
-    routed: list[list[Entry]] = [[] for _ in range(partitions)]
-    for entry in pane.entries:
-        routed[summaries_partition(entry.model, partitions)].append(entry)
-    return [_numbered(pane, entries) for entries in routed]
-
-
-def _numbered(pane: Pane, entries: Sequence[Entry]) -> list[Part]:
-    """Cut one partition's partials into parts of bounded size, and number them."""
-    groups: list[list[Entry]] = [[]]
-    size = 0
-    for entry in entries:
-        if size + len(entry.data) > PART_BYTES_MAX and groups[-1]:
-            groups.append([])
-            size = 0
-        groups[-1].append(entry)
-        size += len(entry.data) + 128
-    return [
-        Part(msgspec.structs.replace(pane.header, part=i, parts=len(groups)), tuple(group))
-        for i, group in enumerate(groups)
-    ]
 
 
 class ObserveRole:
@@ -126,14 +85,14 @@ class ObserveRole:
         """Observe one fetch of one partition, in batches that stay in the processor's cache."""
         fresh = [r for r in records if r.offset >= self._next[tp]]
         self._seen_at[tp] = asyncio.get_running_loop().time()
-        for first in range(0, len(fresh), _BATCH_RECORDS):
-            await self._observe(tp, fresh[first : first + _BATCH_RECORDS])
+        for first in range(0, len(fresh), BATCH_RECORDS):
+            await self._observe(tp, fresh[first : first + BATCH_RECORDS])
 
     async def _observe(self, tp: Partition, records: Sequence[ConsumerRecord]) -> None:
         """Observe one batch; deliver the panes that end in it."""
         self._next[tp] = records[-1].offset + 1
-        batch, decoded = self._batch(records)
-        await self._know(decoded)
+        batch = batch_of(records, self._config)
+        await self._know(batch)
         await self._reject(tp, records, batch)
         self.series.records.inc(len(records))
         self.series.events.inc(len(batch.events))
@@ -168,38 +127,13 @@ class ObserveRole:
         """Say why no events are being read, if so."""
         return "" if self._observers else "no partition of the events topic is assigned yet"
 
-    def _batch(self, records: Sequence[ConsumerRecord]) -> tuple[Batch, Decoded]:
-        """Decode a batch of records; ticks are neither events nor rejects."""
-        ticks = np.fromiter(
-            (bool(r.headers) and _is_tick(r) for r in records), np.bool_, len(records)
-        )
-        times = np.fromiter((r.timestamp for r in records), np.int64, len(records))
-        if self._config.kafka.require_append_time and {r.timestamp_type for r in records} != {1}:
-            raise ConfigError(
-                f"{records[0].topic} holds records without the broker's time: set "
-                "message.timestamp.type=LogAppendTime on the topic before anything is written."
-            )
-        rows = np.flatnonzero(~ticks)
-        values = [records[i].value for i in rows.tolist()]
-        decoded = decode(values, times[rows], self._config.limits)
-        batch = Batch(
-            offsets=np.array([r.offset for r in records], np.int64),
-            record_ms=times,
-            ticks=ticks,
-            events=decoded.events,
-            event_rows=rows[decoded.rows],
-            reject_rows=rows[decoded.rejected_rows],
-            reject_codes=decoded.reject_codes,
-        )
-        return batch, decoded
-
-    async def _know(self, decoded: Decoded) -> None:
+    async def _know(self, batch: Batch) -> None:
         """Read the control topic again if it may hold a profile that these events need.
 
         A profile is written before the events that it is for.  So what the topic holds once
         the events are here is enough, and the same for every worker and every replay.
         """
-        models = {event.model for event in decoded.events}
+        models = {event.model for event in batch.events}
         if any(not self._control.book.segments(model) for model in models):
             await self._control.sync()
         else:
@@ -218,7 +152,7 @@ class ObserveRole:
 
     async def _deliver(self, tp: Partition, pane: Pane) -> None:
         """Send a pane's parts, wait for them, and only then let its offset be committed."""
-        for partition, parts in enumerate(_split(pane, self._partitions[1])):
+        for partition, parts in enumerate(parts_of(pane, self._partitions[1])):
             for part in parts:
                 content = part.encode()
                 key = f"{tp.topic}/{tp.partition}/{pane.header.a}".encode()
