@@ -13,7 +13,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-__all__ = ["ConfigPath", "byte_progress", "out"]
+__all__ = ["ConfigPath", "byte_progress", "out", "record_progress"]
 
 ConfigPath = Annotated[
     Path | None,
@@ -32,6 +32,19 @@ def byte_progress(console: Console) -> Progress:
         TextColumn("{task.description}"),
         BarColumn(),
         TaskProgressColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def record_progress(console: Console) -> Progress:
+    """Make a progress bar over the records of a topic; it goes when it is done."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f} records"),
         TimeRemainingColumn(),
         console=console,
         transient=True,

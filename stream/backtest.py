@@ -4,36 +4,23 @@ A file is one partition in file order, its panes end every 65,536 rows, and at t
 input W is infinite.  A table may bring record times; then Kafka's rules for panes hold.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from detectors.alert import Alert, Incident, Metric
 from detectors.errors import ConfigError
-from detectors.monitor import Monitor
-from detectors.observe import Batch, Observer, Pane
-from detectors.panes import FOREVER, UNSET, Part
+from detectors.observe import Batch, Observer
+from detectors.panes import UNSET
 from detectors.profile import Profile, ProfileBook
 from stream.config import Config, semantics_of
 from stream.decode.json_events import decode
+from stream.judging import Judging, Totals
+from stream.selecting import EVERYTHING, Selection, in_order
 from stream.sources import Row, read_rows
 
-__all__ = ["Backtest", "Totals"]
-
-
-@dataclass
-class Totals:
-    """Count what became of the rows."""
-
-    read: int = 0
-    accepted: int = 0
-    rejected: Counter[str] = field(default_factory=Counter)
-    unprofiled: Counter[str] = field(default_factory=Counter)
-    late: int = 0
-    judged: int = 0
+__all__ = ["Backtest"]
 
 
 class Backtest:
@@ -44,17 +31,19 @@ class Backtest:
     ) -> None:
         """Put the profiles in force from the beginning."""
         self.config = config
-        self.totals = Totals()
         book = ProfileBook()
         for profile in profiles:
             book.add(profile, 0)
         self._observer = Observer(("file", 0, 1), book, config.time.pane_seconds * 1000)
-        self._monitor = Monitor(book, semantics_of(config), metrics=metrics)
+        self._judging = Judging(book, semantics_of(config), metrics=metrics)
         self._latest_ms = UNSET
         self._next_row = 0
 
     def run(
-        self, paths: Sequence[Path], on_bytes: Callable[[int], None] = lambda _: None
+        self,
+        paths: Sequence[Path],
+        on_bytes: Callable[[int], None] = lambda _: None,
+        selection: Selection = EVERYTHING,
     ) -> Iterator[Alert | Incident | Metric]:
         """Yield what follows from the files, read one after the other.
 
@@ -63,19 +52,31 @@ class Backtest:
         ConfigError
             If a row is further out of order than `time.lateness_seconds`.
         """
-        for path in paths:
+        chunks = self._chunks(paths, on_bytes, selection)
+        if selection.sort:
+            chunks = in_order(chunks, self.config.limits)
+        for rows in chunks:
+            yield from self._take(rows)
+        yield from self._judging.take(self._observer.finish(self._next_row - 1))
+
+    @property
+    def totals(self) -> Totals:
+        """Give the counts so far."""
+        return self._judging.totals
+
+    def _chunks(
+        self, paths: Sequence[Path], on_bytes: Callable[[int], None], selection: Selection
+    ) -> Iterator[list[Row]]:
+        """Read the chosen rows of all files."""
+        for self._path in paths:
             before = 0
-            for rows, position in read_rows(path, self.config.columns):
-                if rows:
-                    yield from self._take(path, rows)
+            for rows, position in read_rows(self._path, self.config.columns):
+                if chosen := selection.of(rows, self.config.limits):
+                    yield chosen
                 on_bytes(position - before)
                 before = position
-        yield from self._apply(self._observer.finish(self._next_row - 1))
-        judges = self._monitor.judges.values()
-        self.totals.late = sum(judge.counts.late for judge in judges)
-        self.totals.judged = sum(judge.counts.judged for judge in judges)
 
-    def _take(self, path: Path, rows: list[Row]) -> Iterator[Alert | Incident | Metric]:
+    def _take(self, rows: list[Row]) -> Iterator[Alert | Incident | Metric]:
         """Feed one chunk of rows."""
         timed = rows[0].record_ms is not None
         records = [row.record_ms or UNSET for row in rows]
@@ -93,11 +94,11 @@ class Backtest:
             reject_codes=decoded.reject_codes,
         )
         if not timed:
-            self._check_order(path, first, batch)
+            self._check_order(first, batch)
         for pane in self._observer.feed(batch):
-            yield from self._apply(pane)
+            yield from self._judging.take(pane)
 
-    def _check_order(self, path: Path, first: int, batch: Batch) -> None:
+    def _check_order(self, first: int, batch: Batch) -> None:
         """Refuse rows that a live run would have seen in another order."""
         times = np.fromiter((e.time_ms for e in batch.events), np.int64, len(batch.events))
         latest = np.maximum.accumulate(np.concatenate([[self._latest_ms], times]))
@@ -105,18 +106,8 @@ class Backtest:
         if behind.any():
             row = first + int(batch.event_rows[int(np.argmax(behind))]) + 1
             raise ConfigError(
-                f"Row {row} of {path} is more than {self.config.time.lateness_seconds} s older "
-                "than a row before it. Sort the file by time (--sort), map a record_time "
+                f"Row {row} of {self._path} is more than {self.config.time.lateness_seconds} s "
+                "older than a row before it. Sort the file by time (--sort), map a record_time "
                 "column, or raise time.lateness_seconds."
             )
         self._latest_ms = int(latest[-1])
-
-    def _apply(self, pane: Pane) -> Iterator[Alert | Incident | Metric]:
-        """Count a finished pane, and judge it."""
-        header = pane.header
-        self.totals.read += header.read
-        self.totals.accepted += header.accepted
-        self.totals.rejected.update(header.rejected)
-        self.totals.unprofiled.update(pane.unprofiled)
-        assert header.w_after <= FOREVER
-        yield from self._monitor.apply(Part(header, pane.entries))

@@ -16,6 +16,7 @@ __all__ = [
     "check_append_time",
     "ensure_topics",
     "partition_count",
+    "partition_counts",
     "specs",
 ]
 
@@ -103,11 +104,16 @@ def ensure_topics(
 
 def partition_count(connection: Connection, topic: str) -> int:
     """Read back how many partitions a topic has; ServiceUnreachable where there is none."""
-    with connection.admin() as admin:
-        counts = _counts(admin, [topic])
+    counts = partition_counts(connection, [topic])
     if topic not in counts:
         raise ServiceUnreachable(f"There is no topic {topic} on {connection.bootstrap}.")
     return counts[topic]
+
+
+def partition_counts(connection: Connection, topics: Collection[str]) -> dict[str, int]:
+    """Read back how many partitions topics have; those that are not there are left out."""
+    with connection.admin() as admin:
+        return _counts(admin, topics)
 
 
 def check_append_time(connection: Connection, topic: str) -> None:
