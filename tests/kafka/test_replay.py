@@ -71,14 +71,12 @@ def told(effects: list[Effect]) -> dict[str, set[str]]:
 def replayed(
     config: Config,
     topic: str,
-    start: Bound = None,
-    end: Bound = None,
     applied: Applied | None = None,
 ) -> tuple[list[Effect], Replay]:
     replay = Replay(config, f"{config.kafka.prefix}.{topic}")
 
     async def run() -> list[Effect]:
-        return [effect async for effect in replay.run(start, end, applied)]
+        return [effect async for effect in replay.run(applied=applied)]
 
     return asyncio.run(run()), replay
 
