@@ -101,7 +101,8 @@ def _arrays(old: ModelJudge, new: ModelJudge, kept: Mapping[int, int]) -> dict[s
     for name, array in after.items():
         rows = axes[_axis(name)]
         # A detector whose state is not in rows (one of river's) begins anew.
-        if _axis(name) != "watched" or (len(before.get(name, ())), len(array)) == watched:
+        known = name in before  # a detector that the configuration did not name before is not
+        if known and (_axis(name) != "watched" or (len(before[name]), len(array)) == watched):
             array[rows.new] = before[name][rows.old]
     statistics = axes["statistics"]
     place = dict(zip(statistics.old.tolist(), statistics.new.tolist(), strict=True))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from detectors.alarms import AlertLife, OpenAlert
 from detectors.alert import Alert, Incident, Metric
 from detectors.blocks import Blocks, Closed, stream_table
+from detectors.errors import SnapshotCorrupt
 from detectors.incident import OpenIncident
 from detectors.layout import layout_of
 from detectors.measure import measure
@@ -210,13 +211,26 @@ class ModelJudge:
         )
 
     def restore(self, state: ModelState) -> None:
-        """Take the whole state from a snapshot."""
+        """Take the whole state from a snapshot.
+
+        Raises
+        ------
+        SnapshotCorrupt
+            If it is the state of another profile, or of other detectors.
+        """
         by_part: dict[str, dict[str, NDArray[Any]]] = {"blocks": {}, "panel": {}}
         for name, array in state.arrays.items():
             part, _, key = name.partition(".")
             by_part.setdefault(part, {})[key] = array
-        self.blocks.restore(by_part["blocks"])
-        self.panel.restore(by_part["panel"])
+        try:
+            _check_arrays(self.snapshot().arrays, state.arrays)
+            self.blocks.restore(by_part["blocks"])
+            self.panel.restore(by_part["panel"])
+        except (ValueError, KeyError) as error:
+            raise SnapshotCorrupt(
+                f"The snapshot of model {self.profile.model} does not fit profile "
+                f"{self.profile.hash} and the detectors of this configuration: {error}."
+            ) from error
         self.life.restore(state.open)
         self.life.incidents.restore(state.incidents)
         self.spending.opened = list(state.opened_ms)
@@ -225,3 +239,12 @@ class ModelJudge:
         self._pending = state.pending
         self._late = state.late
         self._final = state.final
+
+
+def _check_arrays(own: dict[str, NDArray[Any]], given: dict[str, NDArray[Any]]) -> None:
+    """Refuse arrays of other names, shapes or types: numpy would stretch some to fit."""
+    if own.keys() != given.keys():
+        raise ValueError(f"other arrays: {sorted(own.keys() ^ given.keys())[:5]}")
+    for name, array in own.items():
+        if (given[name].shape, given[name].dtype) != (array.shape, array.dtype):
+            raise ValueError(f"{name} is an array of other shape or type")

@@ -203,7 +203,7 @@ def load(content: bytes | str, source: str) -> Profile:
     """
     try:
         profile = msgspec.json.decode(content, type=Profile)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(
             f"{source} is not a driftline profile ({error}); make one with `driftline profile fit`."
         ) from error

@@ -45,7 +45,7 @@ def tail(
     An incident is told again when its first line or its status changes.
     """
     from detectors.errors import ConfigError
-    from stream.config import load_config
+    from stream.config_file import load_config
     from stream.tailing import follow_alerts
 
     start_ms = None
@@ -76,7 +76,7 @@ def tail(
 @app.command(epilog="Example: driftline alerts show 3f9a")
 def show(start: Id, config: ConfigPath = None) -> None:
     """Show an alert or incident with all its revisions and its feedback."""
-    from stream.config import load_config
+    from stream.config_file import load_config
     from stream.ledger import read_ledger
 
     ledger = asyncio.run(read_ledger(load_config(config)))
@@ -92,7 +92,7 @@ def feedback(
     config: ConfigPath = None,
 ) -> None:
     """Say what an alert or incident was; `alerts budget` counts it."""
-    from stream.config import load_config
+    from stream.config_file import load_config
     from stream.feedback import give_feedback
 
     found = asyncio.run(give_feedback(load_config(config), start, verdict, note))
@@ -107,7 +107,7 @@ def accept(start: Id, config: ConfigPath = None) -> None:
     It needs ten blocks of events since the change, and is in force about a minute later.
     """
     from stream.accepting import accept as accept_level
-    from stream.config import load_config
+    from stream.config_file import load_config
 
     show_accepted(out(), asyncio.run(accept_level(load_config(config), start)))
 
@@ -115,7 +115,7 @@ def accept(start: Id, config: ConfigPath = None) -> None:
 @app.command(epilog="Example: driftline alerts budget")
 def budget(config: ConfigPath = None) -> None:
     """Show how much of each model's alarm budget its incidents have taken."""
-    from stream.config import load_config
+    from stream.config_file import load_config
     from stream.feedback import read_spent
 
     show_budget(out(), asyncio.run(read_spent(load_config(config))))

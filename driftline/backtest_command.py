@@ -77,7 +77,7 @@ def backtest(
     """
     from detectors.alert import Alert, Incident, Metric
     from detectors.errors import ConfigError
-    from stream.config import load_config
+    from stream.config_file import load_config
     from stream.fitting import load_file
 
     if metrics is not None and metrics.suffix == ".parquet":

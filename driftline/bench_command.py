@@ -52,7 +52,7 @@ def throughput(
     from driftline.bench.machine import machine
     from driftline.bench.processes import core_to_pin
     from driftline.bench.throughput import Plan, Round, measure
-    from stream.config import load_config
+    from stream.config_file import load_config
 
     plan = Plan(events, min(naive_events, events), rounds, seed)
     settings = load_config(config)

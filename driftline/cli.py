@@ -13,6 +13,7 @@ from driftline import (
     alerts_command,
     backtest_command,
     bench_command,
+    config_command,
     demo_command,
     emit_command,
     kafka_command,
@@ -36,6 +37,7 @@ app.command("demo", epilog=demo_command.EPILOG)(demo_command.demo)
 app.add_typer(kafka_command.app, name="kafka")
 app.add_typer(profile_command.app, name="profile")
 app.add_typer(alerts_command.app, name="alerts")
+app.add_typer(config_command.app, name="config")
 app.add_typer(bench_command.app, name="bench")
 app.command("worker", epilog=worker_command.EPILOG)(worker_command.worker)
 app.command("emit", epilog=emit_command.EPILOG)(emit_command.emit)

@@ -20,7 +20,8 @@ from driftline.alerts_view import show_alert
 from driftline.demo_log import BROKEN_CHANNEL, BROKEN_SLICE, MODEL, EventLog
 from driftline.demo_worker import DemoWorker
 from stream import localkafka
-from stream.config import Config, load_config
+from stream.config import Config
+from stream.config_file import load_config
 from stream.connection import connection_of
 from stream.decode.json_events import decode
 from stream.emitting import BatchProducer

@@ -30,7 +30,7 @@ def emit(
 ) -> None:
     """Send a file's events to Kafka, in order; as fast as possible unless told otherwise."""
     from detectors.errors import ConfigError
-    from stream.config import load_config
+    from stream.config_file import load_config
     from stream.emitting import Pace, emit_file
     from stream.sources import size_of
 

@@ -34,7 +34,7 @@ def fit(
     blocks in which events are gathered are proposed from the traffic that the file shows.
     """
     from detectors.profile import render
-    from stream.config import load_config
+    from stream.config_file import load_config
     from stream.fitting import fit_file
     from stream.sources import size_of
 
@@ -84,7 +84,7 @@ def push(profile: ProfilePath, config: ConfigPath = None) -> None:
     It takes effect 60 s after the latest event that has been seen, or from the beginning if
     there was none.
     """
-    from stream.config import load_config
+    from stream.config_file import load_config
     from stream.fitting import load_file
     from stream.pushing import push_profile
 

@@ -29,7 +29,7 @@ def worker(
     Ctrl-C ends cleanly; a crash at any moment loses nothing and doubles nothing.
     """
     from detectors.errors import ConfigError
-    from stream.config import load_config
+    from stream.config_file import load_config
     from stream.worker import ROLES, run_supervised, run_worker_role
 
     settings = load_config(config)

@@ -8,23 +8,18 @@ DRIFTLINE_KAFKA_BOOTSTRAP.  The four sections that change an answer are the *sem
 configuration: they are published to the control topic, and their hash is in every alert.
 """
 
-import difflib
-import os
-import tomllib
-from collections.abc import Mapping
 from datetime import date
 from hashlib import blake2b
-from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
-from detectors.errors import ConfigError
+from detectors.epochs import Semantics
 from detectors.events import Limits
-from detectors.monitor import Semantics
-from detectors.policy import Policy, budget_per_week
+from detectors.policy import Policy
 
 __all__ = [
+    "SEMANTIC",
     "ColumnsConfig",
     "Config",
     "DetectConfig",
@@ -32,23 +27,22 @@ __all__ = [
     "KafkaConfig",
     "SlicesConfig",
     "TimeConfig",
-    "load_config",
     "semantic_fields",
     "semantic_hash",
     "semantics_of",
 ]
 
-_PRESETS: dict[str, dict[str, int]] = {
-    "default": {},
-    "realtime": {"pane_seconds": 1, "bucket_seconds": 1, "lateness_seconds": 1, "tick_seconds": 1},
-    "batchy": {"pane_seconds": 60, "bucket_seconds": 300, "lateness_seconds": 60},
-}
-_DETECTORS = ("sr", "adwin", "page_hinkley", "cusum", "ewma")
-_SEMANTIC = ("time", "slices", "detect", "policy")
+SEMANTIC = ("time", "slices", "detect", "policy")
 
 
-class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Be a section of the file: unknown keys are errors."""
+class _Section(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
+):
+    """Be a section of the file: unknown keys are errors.
+
+    Defaults are not written, so a version that knows more keys writes what this one can read,
+    for as long as nobody uses them.  A default, once released, never changes.
+    """
 
 
 class KafkaConfig(_Section, frozen=True):
@@ -143,7 +137,7 @@ class Config(_Section, frozen=True):
 
 def semantic_fields(config: Config) -> dict[str, Any]:
     """Give the part of the configuration that changes an answer, as plain values."""
-    return {name: msgspec.to_builtins(getattr(config, name)) for name in _SEMANTIC}
+    return {name: msgspec.to_builtins(getattr(config, name)) for name in SEMANTIC}
 
 
 def semantic_hash(config: Config) -> str:
@@ -157,138 +151,3 @@ def semantics_of(config: Config) -> Semantics:
     lateness_ms = config.time.lateness_seconds * 1000
     detectors = config.detect.detectors
     return Semantics(config.policy, lateness_ms, semantic_hash(config), detectors)
-
-
-def load_config(path: Path | None, environ: Mapping[str, str] = os.environ) -> Config:
-    """Read the file, if any, and the environment.
-
-    Raises
-    ------
-    ConfigError
-        If the file is not there, is not TOML, or holds an unknown key or a wrong value; the
-        message names the key, the value and what is allowed.
-    """
-    raw = _read(path) if path else {}
-    where = str(path) if path else "the environment"
-    for name, value in environ.items():
-        section, _, key = name.removeprefix("DRIFTLINE_").lower().partition("_")
-        if name.startswith("DRIFTLINE_") and section in Config.__struct_fields__ and key:
-            content = raw.setdefault(section, {})
-            if isinstance(content, dict):
-                content[key] = _value(value)
-    _check_known(raw, where)
-    preset = raw.get("time", {}).get("preset")
-    if isinstance(preset, str):
-        raw["time"] = _PRESETS.get(preset, {}) | raw["time"]
-    _check_policy(raw, where)
-    try:
-        config = msgspec.convert(raw, Config)
-    except msgspec.ValidationError as error:
-        raise ConfigError(_explain(error, raw, where)) from error
-    _check_ranges(config, where)
-    _check_detectors(config, where)
-    return config
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Read one TOML file."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"The configuration {path} cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The configuration {path} is not TOML: {error}.") from error
-
-
-def _value(text: str) -> Any:
-    """Read an environment variable as a TOML value, or else as a plain string."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-def _fields(struct: type[msgspec.Struct]) -> list[str]:
-    """List the keys of a section as they are written."""
-    return [field.encode_name for field in msgspec.structs.fields(struct)]
-
-
-def _check_known(raw: Mapping[str, Any], where: str) -> None:
-    """Refuse unknown sections and keys, and name the nearest known one."""
-    sections = {field.name: field.type for field in msgspec.structs.fields(Config)}
-    for section, content in raw.items():
-        if section not in sections:
-            raise ConfigError(_unknown(f"[{section}]", [f"[{s}]" for s in sections], where))
-        if not isinstance(content, dict):
-            raise ConfigError(f"{section} in {where} must be a section: write [{section}].")
-        known = _fields(sections[section])
-        for key in content:
-            if key not in known:
-                names = [f"{section}.{k}" for k in known]
-                raise ConfigError(_unknown(f"{section}.{key}", names, where))
-
-
-def _unknown(name: str, known: list[str], where: str) -> str:
-    near = difflib.get_close_matches(name, known, 1, 0.0)
-    return (
-        f"{name} in {where} is not known; did you mean {near[0]}? Allowed are: {', '.join(known)}."
-    )
-
-
-def _explain(error: msgspec.ValidationError, raw: Mapping[str, Any], where: str) -> str:
-    """Say which key has which wrong value, from msgspec's message and its path."""
-    text = str(error)
-    if isinstance(error.__cause__, ValueError):  # a section's own check has written the sentence
-        return f"{str(error.__cause__).rstrip('.')} (in {where})."
-    message, _, path = text.partition(" - at `$.")
-    key = path.rstrip("`")
-    section, _, name = key.partition(".")
-    value = raw.get(section, {}).get(name.partition("[")[0])
-    return f"{key} in {where} is {value!r}: {message[0].lower()}{message[1:]}."
-
-
-def _check_policy(raw: Mapping[str, Any], where: str) -> None:
-    """Check what types cannot say about the budget."""
-    budget = raw.get("policy", {}).get("alarm_budget", "1/week")
-    try:
-        budget_per_week(budget) if isinstance(budget, str) else None
-    except ValueError as error:
-        raise ConfigError(f"policy.alarm_budget in {where}: {error}.") from error
-
-
-def _check_detectors(config: Config, where: str) -> None:
-    """Check the names of the detectors."""
-    chosen = config.detect.detectors
-    for name in chosen:
-        if name not in _DETECTORS and not name.startswith("river:"):
-            near = difflib.get_close_matches(name, _DETECTORS, 1, 0.0)[0]
-            raise ConfigError(
-                f"detect.detectors in {where} names {name!r}; did you mean {near!r}? Allowed are "
-                f"{', '.join(_DETECTORS)}, and river:NAME for a class of river.drift."
-            )
-    if not chosen or len(set(chosen)) < len(chosen):
-        raise ConfigError(f"detect.detectors in {where} must name one detector or more, each once.")
-
-
-def _check_ranges(config: Config, where: str) -> None:
-    """Check the ranges of numbers."""
-    ranges = [
-        ("kafka.events_partitions", config.kafka.events_partitions, 1, 10_000),
-        ("kafka.summaries_partitions", config.kafka.summaries_partitions, 1, 1_000),
-        ("kafka.replication_factor", config.kafka.replication_factor, 1, 10),
-        ("kafka.session_timeout_seconds", config.kafka.session_timeout_seconds, 6, 300),
-        ("time.pane_seconds", config.time.pane_seconds, 1, 3_600),
-        ("time.bucket_seconds", config.time.bucket_seconds, 1, 86_400),
-        ("time.block_seconds", config.time.block_seconds, 1, 30 * 86_400),
-        ("time.lateness_seconds", config.time.lateness_seconds, 0, 86_400),
-        ("time.tick_seconds", config.time.tick_seconds, 1, 3_600),
-        ("detect.block_events", config.detect.block_events, 20, 1_000_000),
-        ("detect.learn_days", config.detect.learn_days, 0, 3_650),
-        ("detect.learn_blocks", config.detect.learn_blocks, 30, 1_000_000),
-        ("policy.min_effect_sigma", config.policy.min_effect_sigma, 0.001, 10),
-        ("policy.min_effect_relative", config.policy.min_effect_relative, 0.001, 10),
-        ("judge.snapshot_seconds", config.judge.snapshot_seconds, 1, 86_400),
-    ]
-    for key, value, low, high in ranges:
-        if value is not None and not low <= value <= high:
-            raise ConfigError(f"{key} in {where} is {value:g}: allowed is {low:g} to {high:g}.")

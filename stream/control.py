@@ -11,18 +11,26 @@ from datetime import datetime
 import msgspec
 
 from detectors.alert import instant
-from detectors.errors import ConfigError
+from detectors.epochs import Epochs
+from detectors.errors import ConfigError, SnapshotTooNew
 from detectors.panes import UNSET
 from detectors.profile import Profile, ProfileBook, load
-from stream.config import Config, semantic_fields, semantic_hash
+from stream.config import SEMANTIC, Config, semantic_fields, semantic_hash, semantics_of
 from stream.connection import Connection
 from stream.outbox import Outbox
 from stream.reader import PrivateReader
 
-__all__ = ["Control", "ControlRecord", "config_record", "effective_from", "profile_record"]
+__all__ = [
+    "MARGIN_MS",
+    "Control",
+    "ControlRecord",
+    "config_record",
+    "effective_from",
+    "profile_record",
+]
 
-CONTROL_AGE_SECONDS = 0.5
-_MARGIN_MS = 60_000
+_AGE_SECONDS = 0.5
+MARGIN_MS = 60_000
 
 
 class ControlRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,12 +60,12 @@ def profile_record(profile: Profile, effective_from_ms: int) -> ControlRecord:
     )
 
 
-def config_record(config: Config) -> ControlRecord:
-    """Make the control record of a prefix's semantic configuration."""
+def config_record(config: Config, effective_from_ms: int = 0) -> ControlRecord:
+    """Make the control record that puts a semantic configuration in force."""
     return ControlRecord(
         kind="config",
         model="*",
-        effective_from=instant(0),
+        effective_from=instant(effective_from_ms),
         hash=semantic_hash(config),
         body=msgspec.Raw(msgspec.json.encode(semantic_fields(config))),
     )
@@ -75,7 +83,15 @@ def effective_from(w_max_ms: int, bucket_seconds: tuple[int, ...]) -> int:
     if w_max_ms == UNSET:
         return 0
     step = math.lcm(*bucket_seconds) * 1000
-    return -(-(w_max_ms + _MARGIN_MS) // step) * step
+    return -(-(w_max_ms + MARGIN_MS) // step) * step
+
+
+def _instant_ms(text: str) -> int:
+    """Read a time; one without a zone would be another time on another machine."""
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError(f"{text} has no zone")
+    return round(time.timestamp() * 1000)
 
 
 class Control:
@@ -84,11 +100,13 @@ class Control:
     def __init__(self, connection: Connection, topic: str) -> None:
         """Prepare a reader of its own: no group, nothing committed."""
         self.book = ProfileBook()
-        self.config_hash: str | None = None
+        self.epochs = Epochs()
+        self._configs: dict[int, Config] = {}
         self._topic = topic
         self._reader = PrivateReader(connection, topic, 0)
         self._lock = asyncio.Lock()
         self._synced_at = -math.inf
+        self._known_to_ms = UNSET
 
     async def start(self) -> None:
         """Connect and read everything there is."""
@@ -102,10 +120,29 @@ class Control:
                 self._take(value)
             self._synced_at = asyncio.get_running_loop().time()
 
-    async def refresh(self, age_seconds: float) -> None:
-        """Read again if the last time is longer ago than this."""
-        if asyncio.get_running_loop().time() - self._synced_at > age_seconds:
+    async def keep_up(self, w_ms: int) -> None:
+        """Read again if that is half a second ago, or W (milliseconds) has gone on by 30 s.
+
+        A record is in force 60 s behind W at the earliest, so it is known before it counts,
+        however fast a backfill is read.
+        """
+        age_seconds = asyncio.get_running_loop().time() - self._synced_at
+        if age_seconds > _AGE_SECONDS or w_ms > self._known_to_ms + MARGIN_MS // 2:
             await self.sync()
+        self._known_to_ms = max(w_ms, self._known_to_ms)
+
+    @property
+    def config(self) -> Config | None:
+        """Give the semantic configuration that was pushed last, or is in force; None: none is."""
+        return self._configs[max(self._configs)] if self._configs else None
+
+    def config_for(self, config: Config) -> Config:
+        """Replace the semantic sections of a configuration by those of the prefix."""
+        theirs = self.config
+        if theirs is None:
+            return config
+        sections = {name: getattr(theirs, name) for name in SEMANTIC}
+        return msgspec.structs.replace(config, **sections)
 
     async def agree(self, config: Config, outbox: Outbox) -> None:
         """Publish this worker's semantic configuration, or check that it is the prefix's.
@@ -115,17 +152,29 @@ class Control:
         ConfigError
             If the prefix runs with another semantic configuration.
         """
-        if self.config_hash is None:
-            record = config_record(config)
-            await outbox.send(self._topic, record.key, msgspec.json.encode(record), 0)
-            await outbox.delivered()
-            await self.sync()
-        if self.config_hash != semantic_hash(config):
+        if self.config is None:
+            await self.publish(config_record(config), outbox)
+        assert self.config is not None
+        theirs, ours = semantic_fields(self.config), semantic_fields(config)
+        differing = [
+            f"{section}.{key}"
+            for section in ours
+            for key in sorted({*ours[section], *theirs[section]})
+            if ours[section].get(key) != theirs[section].get(key)
+        ]
+        if differing:
             raise ConfigError(
-                "The sections [time], [slices], [detect] or [policy] of this configuration differ "
-                f"from those that {self._topic} holds. Start every worker of a prefix with the "
-                "same ones, or choose another kafka.prefix."
+                f"This configuration differs from the one that {self._topic} holds in "
+                f"{', '.join(differing)}. To put this one in force for every worker: "
+                "`driftline config push FILE`. Else use the prefix's, or choose another "
+                "kafka.prefix."
             )
+
+    async def publish(self, record: ControlRecord, outbox: Outbox) -> None:
+        """Write a record, and read it back."""
+        await outbox.send(self._topic, record.key, msgspec.json.encode(record), 0)
+        await outbox.delivered()
+        await self.sync()
 
     async def stop(self) -> None:
         """Close the connection."""
@@ -136,12 +185,24 @@ class Control:
         if not value:
             return
         try:
-            record = msgspec.json.decode(value, type=ControlRecord)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            record = msgspec.json.decode(value.decode(), type=ControlRecord)
+            start_ms = _instant_ms(record.effective_from)
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"A record of {self._topic} is not driftline's: {error}.") from error
         if record.kind == "profile":
             profile = load(bytes(record.body), f"the profile of {record.model} in {self._topic}")
-            time = datetime.fromisoformat(record.effective_from)
-            self.book.add(profile, round(time.timestamp() * 1000))
-        elif record.kind == "config" and self.config_hash is None:
-            self.config_hash = record.hash
+            self.book.add(profile, start_ms)
+        elif record.kind == "config":
+            config = self._config_of(record)
+            self._configs[start_ms] = config
+            self.epochs.add(semantics_of(config)._replace(config=record.hash), start_ms)
+
+    def _config_of(self, record: ControlRecord) -> Config:
+        """Read a semantic configuration; one with keys that are not known is a later version's."""
+        try:
+            return msgspec.json.decode(record.body, type=Config)
+        except msgspec.ValidationError as error:
+            raise SnapshotTooNew(
+                f"The configuration of {record.effective_from} in {self._topic} is a later "
+                f"version's ({error}): run the newer driftline."
+            ) from error

@@ -14,9 +14,9 @@ from detectors.monitor import Monitor
 from detectors.order import Source
 from detectors.panes import UNSET, decode_part
 from stream.checkpoint import Checkpoints
-from stream.config import Config, semantics_of
+from stream.config import Config
 from stream.connection import Connection
-from stream.control import CONTROL_AGE_SECONDS, Control
+from stream.control import Control
 from stream.metrics import JudgeSeries
 from stream.names import TopicNames
 from stream.outbox import Outbox
@@ -87,7 +87,7 @@ class JudgeRole:
     async def _restore(self, tp: Partition) -> _Bench:
         """Make a partition's judge: from the best snapshot, or from the log's start."""
         restored = await self._checkpoints.read(tp.partition)
-        monitor = Monitor(self._control.book, semantics_of(self._config))
+        monitor = Monitor(self._control.book, self._control.epochs)
         log_start = self._flow.log_start(tp)
         now = asyncio.get_running_loop().time()
         if restored is None:
@@ -106,7 +106,6 @@ class JudgeRole:
     async def process(self, tp: Partition, records: Sequence[ConsumerRecord]) -> None:
         """Apply one batch of parts; publish what follows, and wait for its delivery."""
         bench = self._benches[tp]
-        await self._control.refresh(CONTROL_AGE_SECONDS)
         sent = 0
         for record in records:
             if record.offset < bench.next:
@@ -114,6 +113,7 @@ class JudgeRole:
             part = decode_part(record.value or b"")
             if bench.monitor.unknown_profiles(part):
                 await self._control.sync()
+            await self._control.keep_up(part.header.w_after)
             for effect in bench.monitor.apply(part):
                 await self._publish(effect, bench.monitor.order.sources)
                 sent += 1

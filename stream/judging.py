@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from detectors.alert import Alert, Incident, Metric
-from detectors.monitor import Monitor, MonitorState, Semantics
+from detectors.epochs import Epochs, Semantics
+from detectors.monitor import Monitor, MonitorState
 from detectors.observe import Pane
 from detectors.panes import Part
 from detectors.profile import ProfileBook
@@ -30,7 +31,12 @@ class Judging:
     """Hold a monitor for each summaries partition, as the judge role does."""
 
     def __init__(
-        self, book: ProfileBook, semantics: Semantics, partitions: int = 1, *, metrics: bool = True
+        self,
+        book: ProfileBook,
+        semantics: Semantics | Epochs,
+        partitions: int = 1,
+        *,
+        metrics: bool = True,
     ) -> None:
         """Start with no pane seen; a model is judged in the partition that its name gives."""
         self._monitors = [Monitor(book, semantics, metrics=metrics) for _ in range(partitions)]

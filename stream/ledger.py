@@ -7,17 +7,20 @@ record that came twice counts once.
 import asyncio
 from collections import defaultdict
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple
 
+import msgspec
 import orjson
 
+from detectors.alert import Alert, Incident
 from detectors.errors import ConfigError
 from stream.config import Config
 from stream.connection import connection_of
 from stream.names import TopicNames
 from stream.reader import read_topic
 
-__all__ = ["Found", "Ledger", "read_ledger"]
+__all__ = ["Found", "Ledger", "decode_record", "read_ledger"]
 
 _CANDIDATES_MAX = 10
 
@@ -35,6 +38,36 @@ class Found(NamedTuple):
     def last(self) -> Record:
         """Give the latest revision."""
         return self.revisions[-1]
+
+
+class _Answer(msgspec.Struct):
+    """The record of feedback, as far as a reader needs it."""
+
+    id: str
+    verdict: str
+    time: str
+
+
+def decode_record(value: bytes, topic: str) -> Record:
+    """Read a record of the alerts, incidents or feedback topic.
+
+    Raises
+    ------
+    ConfigError
+        If it is not one of driftline's.
+    """
+    try:
+        record: Record = msgspec.convert(orjson.loads(value), Record)
+        if "alert" in record:
+            time = msgspec.convert(record["alert"], Alert).time
+        elif "verdict" in record:
+            time = msgspec.convert(record, _Answer).time
+        else:
+            time = msgspec.convert(record, Incident).time
+        datetime.fromisoformat(time)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"A record of {topic} is not driftline's: {error}.") from error
+    return record
 
 
 @dataclass
@@ -104,14 +137,15 @@ async def read_ledger(config: Config) -> Ledger:
 
     Raises
     ------
-    ServiceUnreachable
-        If there are no such topics yet, or Kafka does not answer.
+    ServiceUnreachable, ConfigError
+        If there are no such topics yet, or Kafka does not answer, or others write to them.
     """
     connection, names = connection_of(config.kafka), TopicNames(config.kafka.prefix)
     ledger = Ledger()
     topics = (names.alerts, names.incidents, names.feedback)
-    for records in await asyncio.gather(*(read_topic(connection, topic) for topic in topics)):
+    read = await asyncio.gather(*(read_topic(connection, topic) for topic in topics))
+    for topic, records in zip(topics, read, strict=True):
         for _, value in records:
             if value:
-                ledger.take(orjson.loads(value))
+                ledger.take(decode_record(value, topic))
     return ledger

@@ -11,11 +11,11 @@ from aiokafka import ConsumerRecord
 
 from detectors.events import Reject
 from detectors.observe import Batch, Observer, Pane
-from detectors.panes import Clock
+from detectors.panes import UNSET, Clock
 from stream.batching import BATCH_RECORDS, batch_of
 from stream.config import Config
 from stream.connection import Connection
-from stream.control import CONTROL_AGE_SECONDS, Control
+from stream.control import Control
 from stream.metrics import ObserveSeries
 from stream.names import TopicNames
 from stream.outbox import Outbox
@@ -137,7 +137,8 @@ class ObserveRole:
         if any(not self._control.book.segments(model) for model in models):
             await self._control.sync()
         else:
-            await self._control.refresh(CONTROL_AGE_SECONDS)
+            latest_ms = max((event.time_ms for event in batch.events), default=UNSET)
+            await self._control.keep_up(latest_ms)
 
     async def _reject(self, tp: Partition, records: Sequence[ConsumerRecord], batch: Batch) -> None:
         """Publish every bad record's reason; its pane waits for the delivery."""

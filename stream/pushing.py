@@ -1,21 +1,33 @@
-"""Put a profile in force on a prefix."""
+"""Put a profile, or a semantic configuration, in force on a prefix."""
 
+import asyncio
 from collections.abc import Sequence
+from typing import Self
 
 import msgspec
 
-from detectors.alert import instant
+from detectors.errors import ConfigError
 from detectors.panes import UNSET
 from detectors.profile import Profile, seal
 from stream.config import Config
 from stream.connection import connection_of
-from stream.control import Control, effective_from, profile_record
+from stream.control import (
+    MARGIN_MS,
+    Control,
+    ControlRecord,
+    config_record,
+    effective_from,
+    profile_record,
+)
 from stream.names import TopicNames
 from stream.outbox import Outbox
 from stream.watermarks import watermarks
 from stream.worker import prepare_topics
 
-__all__ = ["push_profile", "renewed"]
+__all__ = ["push_config", "push_profile", "renewed"]
+
+# Twice the interval of commits: what was read before the push is committed after it.
+_COMMITTED_SECONDS = 2.0
 
 
 def renewed(profile: Profile, before: Sequence[Profile]) -> Profile:
@@ -36,28 +48,79 @@ async def push_profile(config: Config, profile: Profile) -> str | None:
     Raises
     ------
     ConfigError, ServiceUnreachable
-        If the prefix runs with another configuration, or Kafka does not answer.
+        If the prefix runs with another configuration, Kafka does not answer, or events were read
+        so fast meanwhile that some may have been judged with the profile before.
     """
-    connection = connection_of(config.kafka)
-    prepare_topics(config.kafka, connection)
-    names = TopicNames(config.kafka.prefix)
-    outbox, control = Outbox(connection), Control(connection, names.control)
-    await outbox.start()
-    try:
-        await control.start()
-        await control.agree(config, outbox)
-        latest = max(watermarks(connection, names).values(), default=UNSET)
-        before = control.book.segments(profile.model)
+    async with _Pushing(config) as push:
+        await push.control.agree(config, push.outbox)
+        before = push.control.book.segments(profile.model)
         profile = renewed(profile, [one for _, one in before])
         buckets = {p.bucket_seconds for _, p in before} | {profile.bucket_seconds}
-        start = effective_from(latest, tuple(sorted(buckets)))
+        start = effective_from(push.latest_ms, tuple(sorted(buckets)))
         if before and before[-1][1].hash == profile.parent:
             # What stands on another profile follows it, even if that is not in force yet.
             start = max(start, effective_from(before[-1][0], tuple(sorted(buckets))))
-        record = profile_record(profile, start)
-        await outbox.send(names.control, record.key, msgspec.json.encode(record), 0)
-        await outbox.delivered()
-    finally:
-        await control.stop()
-        await outbox.stop()
-    return None if latest == UNSET else instant(start)
+        return await push.publish(profile_record(profile, start), start)
+
+
+async def push_config(config: Config) -> str | None:
+    """Put a semantic configuration in force; give from when, None: the beginning.
+
+    Raises
+    ------
+    ConfigError, ServiceUnreachable
+        If it would cut panes otherwise, which is fixed when a prefix is new, and as for profiles.
+    """
+    async with _Pushing(config) as push:
+        theirs = push.control.config
+        if theirs is not None and theirs.time.pane_seconds != config.time.pane_seconds:
+            raise ConfigError(
+                f"time.pane_seconds is {config.time.pane_seconds}, and {theirs.time.pane_seconds} "
+                f"on {config.kafka.prefix}: panes are cut in one way from the first event on. Keep "
+                "it, or begin anew with another kafka.prefix."
+            )
+        book = push.control.book
+        known = {p.bucket_seconds for model in book.models for _, p in book.segments(model)}
+        start = effective_from(push.latest_ms, tuple(sorted(known or {1})))
+        return await push.publish(config_record(config, start), start)
+
+
+class _Pushing:
+    """Hold the connections of a push, and W before it."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._connection = connection_of(config.kafka)
+        self._names = TopicNames(config.kafka.prefix)
+        self.outbox = Outbox(self._connection)
+        self.control = Control(self._connection, self._names.control)
+        self.latest_ms = UNSET
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(prepare_topics, self._config.kafka, self._connection)
+        await self.outbox.start()
+        await self.control.start()
+        self.latest_ms = await self._latest()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.control.stop()
+        await self.outbox.stop()
+
+    async def publish(self, record: ControlRecord, start_ms: int) -> str | None:
+        """Write the record, and make sure that every worker has read it in time."""
+        await self.control.publish(record, self.outbox)
+        if self.latest_ms == UNSET:
+            return None
+        await asyncio.sleep(_COMMITTED_SECONDS)
+        if await self._latest() > start_ms - MARGIN_MS // 2:
+            raise ConfigError(
+                f"The {record.kind} is in force from {record.effective_from}, but events are read "
+                "so fast just now that this was reached before every worker knew. Push again once "
+                "they have caught up; between the two a replay may differ."
+            )
+        return record.effective_from
+
+    async def _latest(self) -> int:
+        found = await asyncio.to_thread(watermarks, self._connection, self._names)
+        return max(found.values(), default=UNSET)

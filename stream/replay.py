@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 import msgspec
 
 from detectors.alert import Alert, Incident, Metric
+from detectors.epochs import Epochs
 from detectors.errors import ConfigError
 from detectors.monitor import MonitorState
 from detectors.observe import Observer, Pane
@@ -99,12 +100,13 @@ class Replay:
         """Read the control topic: everything there is, for each record says from when it holds."""
         asked = (self._names.control, self._names.summaries)
         counts = await asyncio.to_thread(partition_counts, connection, asked)
-        self._book, semantics = ProfileBook(), semantics_of(self._config)
+        self._book, epochs = ProfileBook(), Epochs(semantics_of(self._config))
         if self._names.control in counts:
             control = Control(connection, self._names.control)
             await control.start()
             await control.stop()
-            self._book = control.book
+            self._book, epochs = control.book, control.epochs or epochs
+            self._config = control.config_for(self._config)
         if self._profiles:
             self._book = ProfileBook()
             for profile in self._profiles:
@@ -115,7 +117,7 @@ class Replay:
                 "force with `driftline profile push`."
             )
         partitions = counts.get(self._names.summaries, 1)
-        self._judging = Judging(self._book, semantics, partitions, metrics=self._metrics)
+        self._judging = Judging(self._book, epochs, partitions, metrics=self._metrics)
 
     async def _parts(
         self, log: TopicRanges, on_records: Callable[[int], None]

@@ -6,9 +6,10 @@ numba keeps the compiled form on disk, so only the first start ever pays for it.
 import numpy as np
 
 from detectors.channels import FitOptions
+from detectors.epochs import Semantics
 from detectors.events import Event
 from detectors.fit import fit
-from detectors.monitor import Monitor, Semantics
+from detectors.monitor import Monitor
 from detectors.observe import Batch, Observer, Pane
 from detectors.panes import Clock, Part
 from detectors.policy import Policy

@@ -17,9 +17,10 @@ import numpy as np
 
 from detectors.alert import Alert, Metric
 from detectors.channels import FitOptions
+from detectors.epochs import Semantics
 from detectors.events import Event
 from detectors.fit import fit
-from detectors.monitor import Monitor, Semantics
+from detectors.monitor import Monitor
 from detectors.observe import Batch, Observer, Pane
 from detectors.panes import UNSET, Part
 from detectors.policy import Policy

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stream.config import load_config
+from stream.config_file import load_config
 from stream.kafka_jars import KAFKA_VERSION
 
 ROOT = Path(__file__).parents[1]

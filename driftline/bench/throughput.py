@@ -27,7 +27,8 @@ from detectors.profile import Profile
 from driftline.bench.events import START, events
 from driftline.bench.log import EventLog, event_log
 from driftline.bench.processes import Bench, Process, core_to_pin, running
-from stream.config import Config, load_config
+from stream.config import Config
+from stream.config_file import load_config
 from stream.connection import connection_of
 from stream.decode.json_events import decode
 from stream.fitting import fit_options

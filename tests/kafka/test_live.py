@@ -27,7 +27,7 @@ from logs import Shift, events, profile
 from detectors.alert import encode
 from detectors.profile import render
 from stream.backtest import Backtest
-from stream.config import load_config
+from stream.config_file import load_config
 from stream.connection import Connection
 from stream.names import TopicNames
 from stream.watermarks import watermarks

@@ -15,7 +15,8 @@ from detectors.errors import ConfigError
 from detectors.monitor import MonitorState
 from detectors.profile import render
 from stream.checkpoint import Checkpoints, pack
-from stream.config import Config, load_config
+from stream.config import Config
+from stream.config_file import load_config
 from stream.connection import Connection
 from stream.replay import Applied, Effect, Replay
 

@@ -1,16 +1,28 @@
 """A snapshot is read back whole, from the newer valid slot, or refused: never half."""
 
 import asyncio
+import itertools
+import zlib
 from collections.abc import Callable
+from functools import cache
+from typing import Any
 
+import logs
+import msgspec
+import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from logs import SEMANTICS, Shift, book, effects, events, parts_of_file, profile
 
 from detectors.errors import SnapshotCorrupt, SnapshotTooNew
+from detectors.judge import ModelState
 from detectors.monitor import Monitor, MonitorState
+from detectors.order import Source
+from detectors.profile import Profile, seal
+from stream import checkpoint
 from stream.checkpoint import Checkpoints, pack, restore, unpack
+
+REFUSED = (SnapshotCorrupt, SnapshotTooNew)
+BOMB_BYTES = 64 << 20
 
 
 class Shelf:
@@ -31,7 +43,7 @@ def written(states: list[MonitorState]) -> dict[str, bytes]:
     shelf = Shelf()
     for counter, state in enumerate(states, 1):
         cut = (100 * counter, state)
-        asyncio.run(Checkpoints("", "state").write(shelf, 0, counter, cut))  # type: ignore[arg-type]
+        asyncio.run(Checkpoints(None, "state").write(shelf, 0, counter, cut))  # type: ignore[arg-type]
     return shelf.records
 
 
@@ -42,6 +54,23 @@ def half_way() -> MonitorState:
     effects(monitor, parts_of_file(log, book(profile()))[:1])
     assert any(judge.life.open for judge in monitor.judges.values())
     return monitor.snapshot()
+
+
+@cache
+def narrow() -> tuple[Profile, Profile]:
+    """Take two models of one stream each out of the profile: states of a kilobyte or so."""
+    one = msgspec.structs.replace(profile(), streams=profile().streams[:1])
+    return seal(one), seal(msgspec.structs.replace(one, model="toys"))
+
+
+@cache
+def small() -> dict[str, bytes]:
+    """Write about 4 KiB: two models, two sources, a bucket that waits."""
+    log = [e for e in events(200, seed=3) for e in (*logs.renamed([e], "toys"), e)]
+    spread = logs.topic(log, 2, seed=1)
+    monitor = Monitor(book(*narrow()), SEMANTICS)
+    effects(monitor, logs.interleaved(logs.parts_of_topic(spread, book(*narrow())), 1))
+    return written([monitor.snapshot()])
 
 
 STATE = half_way()
@@ -62,44 +91,211 @@ def test_there_is_no_snapshot_in_an_empty_topic() -> None:
     assert restore(0, {}) is None
 
 
+def test_pieces_without_a_manifest_are_no_snapshot() -> None:
+    assert restore(0, {k: v for k, v in RECORDS.items() if not k.endswith("manifest")}) is None
+
+
 def test_the_newer_slot_wins() -> None:
     restored = restore(0, written([STATE, STATE, STATE]))
     assert restored is not None
     assert restored.manifest.counter == 3
 
 
-def test_the_older_slot_serves_where_the_newer_is_broken() -> None:
+@pytest.mark.parametrize("spoil", [lambda _: b"\x01broken", lambda _: b"", lambda v: v[:-1]])
+def test_the_older_slot_serves_whole_whichever_record_of_the_newer_is_broken(
+    spoil: Callable[[bytes], bytes],
+) -> None:
+    before, after = Monitor(book(*narrow()), SEMANTICS).snapshot(), restore(0, small())
+    assert after is not None
+    records = written([before, after.state])
+    newer = [key for key in records if key.startswith("0/0/")]
+    assert len(newer) == 4
+    for key in newer:
+        restored = restore(0, records | {key: spoil(records[key])})
+        assert restored is not None
+        assert (
+            restored.manifest.counter,
+            restored.manifest.next,
+            restored.state.models,
+        ) == (1, 100, {})
+
+
+def test_two_broken_slots_are_refused() -> None:
     records = written([STATE, STATE])
-    records["0/0/order/0"] = b"\x01broken"
-    restored = restore(0, records)
-    assert restored is not None
-    assert restored.manifest.counter == 1
+    with pytest.raises(SnapshotCorrupt):
+        restore(0, records | {"0/0/order/0": b"\x01broken", "0/1/order/0": b""})
 
 
-@given(st.data())
-def test_one_flipped_bit_anywhere_is_refused(data: st.DataObject) -> None:
-    key = data.draw(st.sampled_from(sorted(RECORDS)))
-    value = bytearray(RECORDS[key])
-    at = data.draw(st.integers(0, 8 * len(value) - 1))
-    value[at // 8] ^= 1 << at % 8
-    with pytest.raises((SnapshotCorrupt, SnapshotTooNew)):
-        restore(0, RECORDS | {key: bytes(value)})
+def test_one_flipped_bit_anywhere_is_refused() -> None:
+    records = small()
+    assert 3_000 < sum(map(len, records.values())) < 6_000
+    for key, value in records.items():
+        for bit in range(8 * len(value)):
+            flipped = bytearray(value)
+            flipped[bit // 8] ^= 1 << bit % 8
+            with pytest.raises(REFUSED):
+                restore(0, records | {key: bytes(flipped)})
 
 
-@pytest.mark.parametrize("cut", [lambda v: v[:-1], lambda _: b"", lambda v: v[: len(v) // 2]])
-def test_a_torn_piece_is_refused(cut: Callable[[bytes], bytes]) -> None:
-    for key, value in RECORDS.items():
-        with pytest.raises(SnapshotCorrupt):
-            restore(0, RECORDS | {key: cut(value)})
+def test_a_record_cut_off_at_any_byte_is_refused() -> None:
+    for key, value in small().items():
+        for length in range(len(value)):
+            with pytest.raises(REFUSED):
+                restore(0, small() | {key: value[:length]})
 
 
 def test_a_missing_piece_is_refused() -> None:
-    for key in RECORDS:
-        if not key.endswith("manifest"):
-            with pytest.raises(SnapshotCorrupt):
-                restore(0, {k: v for k, v in RECORDS.items() if k != key})
+    for records in (RECORDS, small()):
+        for key in records:
+            if not key.endswith("manifest"):
+                with pytest.raises(SnapshotCorrupt, match="does not fit its checksum"):
+                    restore(0, {k: v for k, v in records.items() if k != key})
+
+
+def test_two_swapped_records_are_refused() -> None:
+    records = small()
+    assert len(records) == 4
+    for one, other in itertools.combinations(records, 2):
+        with pytest.raises(REFUSED):
+            restore(0, records | {one: records[other], other: records[one]})
+
+
+def resealed(**changes: Any) -> dict[str, bytes]:
+    """Give the small snapshot another manifest, with a checksum that fits."""
+    manifest = checkpoint._open(small()["0/1/manifest"], "")
+    return small() | {
+        "0/1/manifest": checkpoint._seal(msgspec.structs.replace(manifest, **changes))
+    }
+
+
+def restored_into_a_monitor(records: dict[str, bytes]) -> None:
+    found = restore(0, records)
+    assert found is not None
+    Monitor(book(*narrow()), SEMANTICS).restore(found.state)
+
+
+def test_a_manifest_of_a_later_version_is_refused_by_name() -> None:
+    restored_into_a_monitor(resealed())
+    with pytest.raises(SnapshotTooNew, match="has version 2, this driftline reads 1"):
+        restore(0, resealed(v=2))
 
 
 def test_a_chunk_of_a_later_version_is_refused_by_name() -> None:
     with pytest.raises(SnapshotTooNew):
         unpack(b"\x02" + pack(STATE.sources)[1:], list)
+
+
+def test_a_manifest_that_leaves_something_out_is_refused() -> None:
+    manifest = checkpoint._open(small()["0/1/manifest"], "")
+    for chunk in manifest.pieces:
+        pieces = {name: sums for name, sums in manifest.pieces.items() if name != chunk}
+        with pytest.raises(SnapshotCorrupt, match="does not name the chunks"):
+            restore(0, resealed(pieces=pieces))
+    with pytest.raises(SnapshotCorrupt, match="does not name the chunks"):
+        restore(0, resealed(names={}))
+
+
+def test_a_manifest_of_brackets_without_end_is_refused() -> None:
+    content = b'{"x":' + b"[" * 100_000
+    sealed = checkpoint._checksum(content).encode() + b" " + content
+    with pytest.raises(SnapshotCorrupt, match="cannot be read"):
+        restore(0, small() | {"0/1/manifest": sealed})
+
+
+def chunk_of(plain: bytes) -> bytes:
+    return b"\x01" + zlib.compress(plain)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x00" + pack(STATE.sources)[1:],
+        pack(STATE.sources) + b"more",
+        chunk_of(b"\xdd\xff\xff\xff\xff"),
+        chunk_of(b"\xdf\xff\xff\xff\xff"),
+        chunk_of(b"\x91" * 1_000_000),
+        chunk_of(b"\x91\x93\xa1\xff\x00\x01"),
+        chunk_of(b"\x90\x90"),
+    ],
+    ids=["empty", "version 0", "more", "list", "map", "deep", "not UTF-8", "twice"],
+)
+def test_a_chunk_of_anything_else_is_refused(content: bytes) -> None:
+    with pytest.raises(SnapshotCorrupt):
+        unpack(content, list[Source])
+
+
+def test_a_chunk_that_swells_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "_CHUNK_BYTES_MAX", 1 << 20)
+    with pytest.raises(SnapshotCorrupt, match="too large"):
+        unpack(chunk_of(bytes(BOMB_BYTES)), list[Source])
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        ["O", [1], bytes(8)],
+        ["<f8,<f8", [1], bytes(16)],
+        ["(9,)<f8", [1], bytes(72)],
+        [None, [1], bytes(8)],
+        [["<f8"], [1], bytes(8)],
+        ["<f8", [2], bytes(8)],
+        ["<f8", [-1], bytes(8)],
+        ["<f8", [-1, -1], bytes(8)],
+        ["<f8", [True], bytes(8)],
+        ["<f8", [0.5, 2], bytes(8)],
+        ["<f8", [2**40, 2**40], b""],
+        ["<f8", [1] * 100, bytes(8)],
+        ["<f8", 1, bytes(8)],
+        ["<f8", [1], "12345678"],
+        ["<f8", [1]],
+        {"dtype": "<f8", "shape": [1], "bytes": bytes(8)},
+        7,
+    ],
+    ids=str,
+)
+def test_an_array_that_is_not_what_it_says_is_refused(array: object) -> None:
+    plain = msgspec.to_builtins(unpack(small_model(), ModelState), enc_hook=lambda a: a.tolist())
+    plain["arrays"] = {"a": array}
+    with pytest.raises(SnapshotCorrupt):
+        unpack(chunk_of(msgspec.msgpack.encode(plain)), ModelState)
+
+
+def small_model() -> bytes:
+    return small()[f"0/1/{narrow()[0].hash}/0"]
+
+
+def test_arrays_come_back_as_they_were() -> None:
+    state = unpack(small_model(), ModelState)
+    state.arrays = {
+        f"{kind}{shape}": np.arange(np.prod(shape, dtype=int)).reshape(shape).astype(kind)
+        for kind in ("f8", "f4", "i8", "i4", "i1", "u1", "?")
+        for shape in ((), (0,), (0, 3), (7,), (2, 3, 4))
+    }
+    again = unpack(pack(state), ModelState).arrays
+    assert {name: (a.dtype, a.tolist()) for name, a in state.arrays.items()} == {
+        name: (a.dtype, a.tolist()) for name, a in again.items()
+    }
+
+
+def stretched(arrays: dict[str, Any]) -> None:
+    arrays["blocks.counts"] = arrays["blocks.counts"][:1]
+
+
+def retyped(arrays: dict[str, Any]) -> None:
+    arrays["panel.sr.onset"] = arrays["panel.sr.onset"].astype(np.float64)
+
+
+def impossible(arrays: dict[str, Any]) -> None:
+    arrays["panel.beside.adwin.state"][:] = np.nan
+
+
+@pytest.mark.parametrize(
+    "alter", [stretched, retyped, impossible, dict.popitem, lambda arrays: arrays.update(more=1)]
+)
+def test_the_state_of_another_profile_is_refused(alter: Callable[[dict[str, Any]], None]) -> None:
+    restored = restore(0, small())
+    assert restored is not None
+    alter(restored.state.models[narrow()[0].hash].arrays)
+    with pytest.raises(SnapshotCorrupt, match="does not fit profile"):
+        Monitor(book(*narrow()), SEMANTICS).restore(restored.state)

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from detectors.errors import ConfigError
-from stream.config import Config, load_config, semantic_fields, semantic_hash, semantics_of
+from stream.config import Config, semantic_fields, semantic_hash, semantics_of
+from stream.config_file import load_config
 
 Load = Callable[..., Config]
 

@@ -9,7 +9,8 @@ import pytest
 
 from detectors.errors import ConfigError
 from detectors.profile import load, render
-from stream.config import load_config, semantic_hash
+from stream.config import semantic_hash
+from stream.config_file import load_config
 from stream.fitting import fit_options
 from stream.zones import calendar_of
 

@@ -79,7 +79,7 @@ def _joined(folder: Path, flawed: bool, to: Path) -> list[float]:
 def measure(part: str, seed: int, size: Size) -> dict[str, Any]:
     """Fit, backtest, and list the alerts as (row, channel, slice, statistic)."""
     from stream.backtest import Backtest
-    from stream.config import load_config
+    from stream.config_file import load_config
     from stream.fitting import fit_file
 
     del seed

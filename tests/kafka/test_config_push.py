@@ -1,0 +1,64 @@
+"""A configuration pushed in mid-run: every worker follows, and a replay gives the same."""
+
+import signal
+import time
+from pathlib import Path
+
+from live import as_json, config_file, driftline, eventually, records, worker, write_lines
+from logs import Shift, events, profile
+from test_replay import published, replayed, told
+
+from detectors.profile import render
+from stream.config_file import load_config
+
+EVENTS = 12_000
+
+
+def test_live_and_replay_agree_about_a_configuration_pushed_in_mid_run(
+    bootstrap: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    path = config_file(tmp_path, bootstrap, topic_prefix, snapshot_seconds=1)
+    shifts = (Shift(at=2_000, sigma=2.0, country="FR"), Shift(at=8_000, sigma=2.0, country="DE"))
+    log = events(EVENTS, seed=5, shifts=shifts)
+    (tmp_path / "profile.json").write_text(render(profile()))
+    # Ticks move W on between the halves.
+    halves = [log[: EVENTS // 2], log[EVENTS // 2 + 300 :]]
+    files = [
+        write_lines(tmp_path / f"{i}.jsonl", [as_json(e) for e in half])
+        for i, half in enumerate(halves)
+    ]
+    loose = tmp_path / "loose.toml"
+    loose.write_text(path.read_text() + '[policy]\nalarm_budget = "20/hour"\n')
+    with worker(path, tmp_path / "w0.log") as first:
+        driftline("profile", "push", tmp_path / "profile.json", "-c", path)
+        driftline("emit", files[0], "-c", path, "--rate", "3000")
+        eventually(lambda: bool(records(bootstrap, f"{topic_prefix}.metrics")), "the first metric")
+        time.sleep(2)
+        assert "In force from 2026" in driftline("config", "push", loose).stdout
+        refused = driftline("profile", "push", tmp_path / "profile.json", "-c", path, code=2)
+        assert "policy.alarm_budget" in refused.stderr
+        with worker(loose, tmp_path / "w1.log") as second:
+            driftline("emit", files[1], "-c", loose, "--rate", "3000")
+            eventually(
+                lambda: len(configs(bootstrap, topic_prefix)) == 2, "alerts of both configurations"
+            )
+            for process in (first, second):
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(15) == 0
+    live = published(load_config(loose, {}))
+    effects, _ = replayed(load_config(loose, {}), "events")
+    again = told(effects)
+    assert all(live[kind] <= again[kind] for kind in live)
+    assert min(map(len, live.values())) > 0
+    refused = driftline("config", "push", _with_panes(tmp_path, loose), code=2)
+    assert "panes are cut in one way" in refused.stderr
+
+
+def configs(bootstrap: str, prefix: str) -> set[str]:
+    return {value["alert"]["config"] for _, value in records(bootstrap, f"{prefix}.alerts")}
+
+
+def _with_panes(directory: Path, config: Path) -> Path:
+    path = directory / "panes.toml"
+    path.write_text(config.read_text() + "[time]\npane_seconds = 3\n")
+    return path
