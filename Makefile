@@ -3,7 +3,8 @@
 # Say `make PYTHON=python3.12 test` to choose the Python.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format lock clean
+NIGHTLY := chaos simulate fuzz soak
+.PHONY: help setup demo test check lint format lock clean $(NIGHTLY)
 .DELETE_ON_ERROR:
 
 VENV := .venv
@@ -32,6 +33,22 @@ lint: $(BIN)/.installed  ## Check style (ruff) and types (mypy, strict)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+chaos: setup  ## Kill, stop and partition workers and brokers under load, on a real Kafka (30 minutes)
+	$(say) 'Chaos on a real Kafka'
+	@$(BIN)/python -m tests.chaos --full
+
+simulate: $(BIN)/.installed  ## Run 10,000 seeds of simulated faults through the real roles
+	$(say) 'Simulation: 10,000 seeds'
+	@$(BIN)/python -m tests.simulation --seeds 10000
+
+fuzz: $(BIN)/.installed  ## Feed 1,000,000 mutated records to every decoder
+	$(say) 'Fuzzing: 1,000,000 cases'
+	@$(BIN)/python -m tests.fuzz --cases 1000000
+
+soak: setup  ## Watch memory and handles over 50M events in the core and 10M through Kafka
+	$(say) 'Soak'
+	@$(BIN)/python -m tests.soak
 
 format: $(BIN)/.installed  ## Format the code, and mend what ruff can mend
 	@$(BIN)/ruff check --fix-only --quiet .

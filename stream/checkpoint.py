@@ -185,7 +185,8 @@ def restore(partition: int, records: Mapping[str, bytes]) -> Restored | None:
         if refused is not None:
             raise refused
         return None
-    return max(found, key=lambda restored: restored.manifest.counter)
+    # Of a stale owner's and the present one's, each true, the one that has come further.
+    return max(found, key=lambda one: (one.manifest.next, one.manifest.counter))
 
 
 class Checkpoints:

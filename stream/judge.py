@@ -91,7 +91,10 @@ class JudgeRole:
         log_start = self._flow.log_start(tp)
         now = asyncio.get_running_loop().time()
         if restored is None:
-            return _Bench(monitor, log_start, 0, log_start, now)
+            # An empty snapshot first: two owners may spoil one slot between them, never both.
+            bench = _Bench(monitor, log_start, 0, UNSET, now)
+            await self._snapshot(tp, bench)
+            return bench
         start = restored.manifest.next
         if start < log_start:
             raise StateRefused(

@@ -1,0 +1,175 @@
+"""A simulated consumer group, and the member that drives a role as the shell does."""
+
+import asyncio
+import random
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from simulation.cluster import Cluster, Host
+from aiokafka import TopicPartition
+
+from stream.lease import Lease, LeaseFlow, no_lease
+from stream.role import Commit, Partition, Role
+
+__all__ = ["Group", "Member"]
+
+COMMIT_SECONDS = 1.0
+IDLE_SECONDS = 1.0
+SESSION_SECONDS = 6.0
+FETCH_RECORDS_MAX = 300
+
+
+class Group:
+    """Hold members, generations and commits of one group."""
+
+    def __init__(self, cluster: Cluster, topic: str) -> None:
+        self.cluster = cluster
+        self.partitions = [Partition(topic, p) for p in range(cluster.partitions[topic])]
+        self.commits: dict[Partition, Commit] = {}
+        self.generation = 0
+        self.members: list[Member] = []
+
+    def join(self, member: "Member") -> None:
+        self.members.append(member)
+        self.rebalance()
+
+    def leave(self, member: "Member") -> None:
+        """Take a member out; at once if it says so, after the session timeout if it died."""
+        if member in self.members:
+            self.members.remove(member)
+            self.rebalance()
+
+    def rebalance(self) -> None:
+        """Begin a new generation: each member owns what the draw gives it."""
+        self.generation += 1
+        order = self.cluster.draw.sample(self.members, len(self.members))
+        for member in order:
+            member.owned = ()
+        for number, tp in enumerate(self.partitions):
+            if order:
+                owner = order[number % len(order)]
+                owner.owned = (*owner.owned, tp)
+
+    def lease(self, member: "Member") -> Lease:
+        """Give what a member holds now."""
+        ends = {tp: self.cluster.end(TopicPartition(*tp)) for tp in member.owned}
+        commits = {tp: self.commits.get(tp) for tp in member.owned}
+        starts = dict.fromkeys(member.owned, 0)
+        return Lease(self.generation, _Assignment(self.cluster), commits, starts, ends)
+
+    def commit(self, lease: Lease, due: Mapping[Partition, Commit]) -> bool:
+        """Take commits of the present generation; refuse those of a zombie."""
+        if lease.generation != self.generation:
+            return False
+        self.commits.update(due)
+        return True
+
+
+class _Assignment:
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    def state_value(self, tp: Partition) -> "_Highwater":
+        return _Highwater(self._cluster.end(TopicPartition(*tp)))
+
+
+class _Highwater(NamedTuple):
+    highwater: int
+
+
+class Member:
+    """Run a role: one coroutine of it at a time, offsets by lease, as `stream.app.Shell`."""
+
+    def __init__(self, host: Host, group: Group, role: Role) -> None:
+        self.host = host
+        self.role = role
+        self.owned: tuple[Partition, ...] = ()
+        self.lease = no_lease()
+        self.steps = 0
+        self.deaf_until = 0.0
+        self.leaving = False
+        self._group = group
+        self._gate = asyncio.Lock()
+        self._draw = random.Random(host.cluster.draw.random())
+
+    async def run(self) -> None:
+        """Run until told to leave; whatever the role raises ends it."""
+        await self.role.start(LeaseFlow(self))
+        self._group.join(self)
+        others = [asyncio.create_task(self._commit_now_and_then()), asyncio.create_task(self._idle())]
+        try:
+            while not self.leaving:
+                await self._hold()
+                await self._read()
+                await self._hand_over()
+            async with self._gate:
+                await self.role.stop()
+            self._commit()
+            self._group.leave(self)
+        finally:
+            for task in others:
+                task.cancel()
+            self.lease.ended = True
+
+    async def _hold(self) -> None:
+        """Take over what this generation gives."""
+        lease = self._group.lease(self)
+        async with self._gate:
+            self.lease = lease
+            lease.begin(await self.role.assigned(lease.commits))
+
+    def _stands(self) -> bool:
+        """Say whether this member believes that it holds its partitions."""
+        deaf = asyncio.get_running_loop().time() < self.deaf_until
+        return deaf or (self.lease.generation == self._group.generation and not self.leaving)
+
+    async def _read(self) -> None:
+        cluster = self.host.cluster
+        while self._stands():
+            await cluster.travel()
+            readable = [tp for tp in self.lease.position if tp not in self.lease.held]
+            self._draw.shuffle(readable)
+            for tp in readable:
+                count = self._draw.randint(1, FETCH_RECORDS_MAX)
+                records = cluster.read(TopicPartition(*tp), self.lease.given[tp], count)
+                end = records[-1].offset + 1 if records else cluster.end(TopicPartition(*tp))
+                for envelope in self.lease.envelopes({tp: records}, {tp: end}):
+                    async with self._gate:
+                        if not self._stands():
+                            return
+                        await self.role.process(tp, envelope.records)
+                        self.lease.done(envelope)
+                        self.steps += 1
+            await asyncio.sleep(self._draw.uniform(0.1, 3.0))
+
+    async def _hand_over(self) -> None:
+        """Give up the partitions between two envelopes."""
+        async with self._gate:
+            if not self.leaving:
+                await self.role.revoked(frozenset(self.lease.position))
+            self._commit()
+            if not self.leaving:
+                self.lease = no_lease()
+
+    def _commit(self) -> None:
+        due = self.lease.due(self.role.durable())
+        if due and self._group.commit(self.lease, due):
+            self.lease.commits.update(due)
+
+    async def _commit_now_and_then(self) -> None:
+        """Commit at intervals, at any await of the role."""
+        while True:
+            await asyncio.sleep(COMMIT_SECONDS)
+            lease, due = self.lease, self.lease.due(self.role.durable())
+            await self.host.cluster.travel()
+            if due and not lease.ended and self._group.commit(lease, due):
+                lease.commits.update(due)
+
+    async def _idle(self) -> None:
+        while True:
+            await asyncio.sleep(IDLE_SECONDS)
+            async with self._gate:
+                if self.lease.position and not self.leaving:
+                    await self.role.idle()
+                    self.steps += 1
+
