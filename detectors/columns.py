@@ -5,8 +5,8 @@ What the profile names becomes a column; whatever else an event carries is not l
 
 import math
 import struct
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,7 @@ _NEW = tuple(NEW_VERSION.values())
 _STRINGS = {str, type(None)}
 _OBJECTS = {"feature": "features", "attribution": "attributions", "metric": "metrics"}
 _NO_SLICE = -1
+_UNNAMED = -2
 _MISSING_CODE = -1
 
 
@@ -42,6 +43,7 @@ class Columns:
     codes: NDArray[np.int32]
     slices: NDArray[np.int32]
     weights: NDArray[np.int64]
+    folded: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Count the events."""
@@ -53,7 +55,7 @@ class Columns:
         if len(pieces) == 1:
             return pieces[0]
         names = ("buckets", "values", "codes", "slices", "weights")
-        arrays = {name: np.concatenate([getattr(p, name) for p in pieces]) for name in names}
+        arrays: dict[str, Any] = {n: np.concatenate([getattr(p, n) for p in pieces]) for n in names}
         return cls(profile=pieces[0].profile, **arrays)
 
 
@@ -151,12 +153,16 @@ class Extractor:
         self._tables, self._singles = _sources(numeric)
         categorical = [c for c in profile.channels if c.kind == "categorical"]
         self._categorical = [(c.name, _coder(c)) for c in categorical]
+        self._unseen = np.array([len(c.categories) for c in categorical], np.int32)
         groups: dict[tuple[str, ...], dict[tuple[str | None, ...], int]] = {}
         for index, where in enumerate(profile.slices):
             if where:
                 groups.setdefault(tuple(where), {})[tuple(where.values())] = index
         self._groups = groups
         self._versions = {(version,): _NO_SLICE for version in profile.versions}
+        self._features = frozenset(
+            c.name.removeprefix("feature:") for c in profile.channels if c.watches_missing
+        )
 
     def columns(self, events: Sequence[Event]) -> Columns:
         """Extract the columns of n events of this model."""
@@ -171,24 +177,44 @@ class Extractor:
         for at, (name, code) in enumerate(self._categorical):
             codes[:, at] = code(raw_values(events, name))
         times = np.array([e.time_ms for e in events], np.int64)
+        slices, segments = self._slices(events)
+        folded = {
+            "feature": self._unnamed_features(events),
+            "category": int(np.count_nonzero(codes == self._unseen)),
+            "segment": segments,
+        }
         return Columns(
             profile=self.profile,
             buckets=times // self.profile.bucket_ms,
             values=values,
             codes=codes,
-            slices=self._slices(events),
+            slices=slices,
             weights=np.array([e.weight for e in events], np.int64),
+            folded=folded,
         )
 
-    def _slices(self, events: Sequence[Event]) -> NDArray[np.int32]:
-        """Find each event's slice in every group."""
+    def _unnamed_features(self, events: Sequence[Event]) -> int:
+        """Count the names of features that the profile does not know."""
+        known = self._features
+        more = [e.features for e in events if not known.issuperset(e.features)]
+        return sum(len(features.keys() - known) for features in more)
+
+    def _slices(self, events: Sequence[Event]) -> tuple[NDArray[np.int32], int]:
+        """Find each event's slice in every group; count the values that have none of their own."""
         found = np.empty((len(events), len(self._groups)), np.int32)
         of = partial(slice_values, events)
+        folded = 0
         for at, (keys, indices) in enumerate(self._groups.items()):
-            rows = zip(*(of(key) for key in keys), strict=True)
+            rows = list(zip(*(of(key) for key in keys), strict=True))
+            known, rest = indices, _NO_SLICE
             if keys == ("version",):
                 known = {(None,): _NO_SLICE} | self._versions | indices
-                found[:, at] = [known.get(row, indices.get(_NEW, _NO_SLICE)) for row in rows]
-            else:
-                found[:, at] = [indices.get(row, _NO_SLICE) for row in rows]
-        return found
+                rest = indices.get(_NEW, _NO_SLICE)
+            column = [known.get(row, _UNNAMED) for row in rows]
+            if _UNNAMED in column:
+                unnamed = [i for i, index in enumerate(column) if index == _UNNAMED]
+                folded += sum(None not in rows[i] for i in unnamed)
+                for i in unnamed:
+                    column[i] = rest
+            found[:, at] = column
+        return found, folded

@@ -34,6 +34,7 @@ Technometrics 32, 1-12.
 """
 
 import difflib
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,6 +160,7 @@ def companion(
     return Companion(bank, sd)
 
 
+@lru_cache(maxsize=100_000)  # a judge is made at every restart and handover
 def _siegmund(steps: float) -> float:
     """Solve (e^{2kb} - 2kb - 1) / (2 k^2) = 2 steps for b, and give h = b - 1.166.
 

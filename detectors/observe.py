@@ -19,9 +19,12 @@ from detectors.panes import FOREVER, UNSET, Clock, Cut, Entry, Header, cut
 from detectors.profile import Profile, ProfileBook
 from detectors.summary.cells import summarise
 
-__all__ = ["FILE_PANE_ROWS", "Batch", "Observer", "Pane"]
+__all__ = ["FILE_PANE_ROWS", "OTHER_MODELS", "Batch", "Observer", "Pane"]
 
 FILE_PANE_ROWS = 65_536
+# Events of more models without a profile than a pane names are counted together.
+OTHER_MODELS = "__other__"
+_UNPROFILED_NAMES_MAX = 100
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Pane:
     entries: tuple[Entry, ...]
     clock: Clock
     unprofiled: Counter[str]
+    folded: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass
@@ -61,6 +65,7 @@ class _Open:
     accepted: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     unprofiled: Counter[str] = field(default_factory=Counter)
+    folded: Counter[str] = field(default_factory=Counter)
     columns: dict[str, list[Columns]] = field(default_factory=dict)
 
 
@@ -130,10 +135,13 @@ class Observer:
         for model, events in _by_model(batch.events[low:high]):
             for profile, chosen in self._by_profile(model, events):
                 if profile is None:
-                    pane.unprofiled[model] += len(chosen)
+                    named = model in pane.unprofiled or len(pane.unprofiled) < _UNPROFILED_NAMES_MAX
+                    pane.unprofiled[model if named else OTHER_MODELS] += len(chosen)
                     continue
                 extractor, _ = self._tools(profile)
-                pane.columns.setdefault(profile.hash, []).append(extractor.columns(chosen))
+                columns = extractor.columns(chosen)
+                pane.folded.update(columns.folded)
+                pane.columns.setdefault(profile.hash, []).append(columns)
 
     def _by_profile(
         self, model: str, events: list[Event]
@@ -182,7 +190,7 @@ class Observer:
             cells = summarise(columns, self._tools(columns.profile)[1])
             entries += [Entry(model, digest, c.bucket, c.events, c.data) for c in cells]
         self._open = _Open(offset + 1, end.clock.w)
-        return Pane(header, tuple(entries), end.clock, pane.unprofiled)
+        return Pane(header, tuple(entries), end.clock, pane.unprofiled, pane.folded)
 
 
 def _runs(cuts: Sequence[Cut], length: int) -> list[tuple[int, int]]:

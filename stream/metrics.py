@@ -39,6 +39,8 @@ class ObserveSeries(_Series):
         self.events = counter("events_accepted", "Records that were events.")
         self.rejects = counter("rejects", "Records that were not events, by reason.", "code")
         self.unprofiled = counter("events_unprofiled", "Events of models without a profile.")
+        text = "Feature names, categories and segment values that no profile names, by kind."
+        self.folded = counter("values_folded", text, "kind")
         self.panes = counter("panes", "Panes summarised and delivered.")
         self.ticks = counter("ticks", "Ticks written into idle partitions.")
         self.summary_bytes = counter("summary_bytes", "Bytes of parts sent to the summaries.")

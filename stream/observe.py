@@ -163,6 +163,8 @@ class ObserveRole:
         if tp in self._observers:
             self._durable[tp] = Commit(pane.header.o + 1, pane.clock.render())
         self.series.panes.inc()
+        for kind, values in pane.folded.items():
+            self.series.folded.labels(kind).inc(values)
         self.series.watermark.labels(tp.topic, tp.partition).set(pane.clock.w / 1000)
         self._report_unprofiled(pane)
 

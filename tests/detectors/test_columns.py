@@ -119,3 +119,15 @@ def test_pieces_of_a_pane_join_in_order() -> None:
     whole = extractor.columns(log)
     for name in ("buckets", "values", "codes", "slices", "weights"):
         np.testing.assert_array_equal(getattr(joined, name), getattr(whole, name))
+
+
+def test_what_the_profile_does_not_name_is_counted() -> None:
+    found = columns(
+        event(features={"amount": 1.0, "plan": "free"}, segments={"country": "DE"}, version="1"),
+        event(features={"amount": None, "x": 1.0, "y": "a"}, segments={"country": "SE"}),
+        event(features={"plan": "gold", "z": None}, segments={"country": "DE", "device": "tv"}),
+        event(features={"plan": "gold"}, segments={"device": "ios"}, version="9"),
+    )
+    # SE; DE with a tv; version 9.
+    assert found.folded == {"feature": 3, "category": 2, "segment": 3}
+    assert columns().folded == {"feature": 0, "category": 0, "segment": 0}

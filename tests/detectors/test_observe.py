@@ -12,7 +12,7 @@ from logs import START_MS, Record
 
 from detectors.events import Event
 from detectors.layout import layout_of
-from detectors.observe import FILE_PANE_ROWS, Observer, Pane
+from detectors.observe import FILE_PANE_ROWS, OTHER_MODELS, Observer, Pane
 from detectors.panes import FOREVER, UNSET, Clock
 from detectors.profile import Profile, ProfileBook, seal
 from detectors.summary.cells import Moments, add_cell
@@ -174,6 +174,24 @@ def test_an_observer_keeps_nothing_of_a_pane_it_has_given() -> None:
     watch = observer()
     last = logs.panes(mixed_log(), watch)[-1]
     assert watch.caught_up_to == last.header.o + 1
+
+
+def test_only_so_many_models_without_a_profile_are_named() -> None:
+    one = logs.events(1)[0]
+    strangers = [e for i in range(1_000) for e in logs.renamed([one, one], f"model {i}")]
+    records = [*(Record(START_MS, e) for e in (one, *strangers)), Record(START_MS, tick=True)]
+    (_, pane) = logs.panes(records, observer())
+    assert len(pane.unprofiled) == 101
+    assert pane.unprofiled[OTHER_MODELS] == 2 * 900
+    assert pane.header.unprofiled == 2_000
+
+
+def test_what_the_profile_does_not_name_is_counted_by_pane() -> None:
+    strange = msgspec.structs.replace(logs.events(1)[0], features={"a": 1.0, "b": 2.0})
+    records = [Record(START_MS + i * 700, strange) for i in range(9)]
+    panes = logs.panes([*records, Record(START_MS + 8_000, tick=True)], observer())
+    assert [p.folded["feature"] for p in panes] == [2, 6, 6, 4]
+    assert [p.header.accepted for p in panes] == [1, 3, 3, 2]
 
 
 def renewed() -> Profile:

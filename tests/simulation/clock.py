@@ -1,17 +1,25 @@
 """An event loop whose time is virtual: hours pass in milliseconds, and always the same way."""
 
 import asyncio
+import selectors
 from collections.abc import Callable
 from typing import Any
 
 __all__ = ["VirtualLoop"]
 
 
+class _Nothing(selectors.SelectSelector):
+    """Never look at a socket: there is none."""
+
+    def select(self, _timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        return []
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     """Jump to the next timer whenever nothing is ready; run what asks for a thread at once."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(_Nothing())
         self._now = 0.0
 
     def time(self) -> float:

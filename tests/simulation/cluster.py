@@ -19,6 +19,11 @@ from stream.connection import Connection
 
 __all__ = ["Cluster", "Host", "Record", "SimulatedConnection"]
 
+# How often an offset is a hole, or the broker's clock steps back (at a change of leader).
+_HOLES_SHARE = 0.01
+# How often a request to a failing topic is given up, and not tried again.
+_EXPIRED_SHARE = 0.02
+
 
 class Record(NamedTuple):
     """Be what aiokafka's ConsumerRecord is to our code."""
@@ -80,19 +85,16 @@ class Cluster:
 
     def append(
         self,
-        topic: str,
-        partition: int | None,
+        tp: TopicPartition,
         key: bytes | None,
         value: bytes | None,
         headers: Sequence[tuple[str, bytes]] = (),
     ) -> Record:
         """Append a record; now and then a hole (a transaction's marker) comes before it."""
-        number = self.partitions[topic]
-        tp = TopicPartition(topic, zlib.crc32(key or b"") % number if partition is None else partition)
-        if self.draw.random() < 0.01:
+        if self.draw.random() < _HOLES_SHARE:
             self._ends[tp] += 1
-        timestamp = self.now_ms - (self.draw.randrange(50) if self.draw.random() < 0.01 else 0)
-        record = Record(*tp, self._ends[tp], timestamp, 1, key, value, headers)
+        back = self.draw.randrange(50) if self.draw.random() < _HOLES_SHARE else 0
+        record = Record(*tp, self._ends[tp], self.now_ms - back, 1, key, value, headers)
         self._ends[tp] += 1
         self.log(tp).append(record)
         return record
@@ -101,7 +103,7 @@ class Cluster:
         """Let a request or an answer take its time."""
         clock = asyncio.get_running_loop().time
         await asyncio.sleep(self.draw.uniform(0.001, 0.02) * self.slow)
-        while clock() < self.silent_until:
+        while clock() < self.silent_until:  # noqa: ASYNC110  it may be put off meanwhile
             await asyncio.sleep(self.silent_until - clock())
 
 
@@ -142,8 +144,7 @@ class SimulatedConnection(Connection):
 
 
 class _Sent(NamedTuple):
-    topic: str
-    partition: int | None
+    tp: TopicPartition
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes]]
@@ -151,12 +152,12 @@ class _Sent(NamedTuple):
 
 
 class _Producer:
-    """Be an idempotent producer: one request at a time, so that the order holds."""
+    """Be an idempotent producer: the order holds within a partition, and nowhere else."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
         self._cluster = host.cluster
-        self._queue: deque[_Sent] = deque()
+        self._queues: dict[TopicPartition, deque[_Sent]] = {}
         self._wake = asyncio.Event()
         self._task = asyncio.create_task(self._deliver())
 
@@ -170,7 +171,9 @@ class _Producer:
     ) -> "asyncio.Future[Record]":
         future: asyncio.Future[Record] = asyncio.get_running_loop().create_future()
         if self._host.alive:
-            self._queue.append(_Sent(topic, partition, key, value, headers, future))
+            number = zlib.crc32(key or b"") % self._cluster.partitions[topic]
+            tp = TopicPartition(topic, number if partition is None else partition)
+            self._queues.setdefault(tp, deque()).append(_Sent(tp, key, value, headers, future))
             self._wake.set()
         return future
 
@@ -178,7 +181,7 @@ class _Producer:
         return await (await self.send(topic, **what))
 
     async def flush(self) -> None:
-        while self._queue:
+        while any(self._queues.values()):  # noqa: ASYNC110  as a client would poll
             await asyncio.sleep(0.01)
 
     async def stop(self) -> None:
@@ -188,39 +191,36 @@ class _Producer:
     def die(self) -> None:
         """Let a part of what is under way arrive, in order; nobody hears of it."""
         self._task.cancel()
-        arriving = self._cluster.draw.randint(0, len(self._queue))
-        for sent in list(self._queue)[:arriving]:
-            if sent.topic not in self._cluster.failing:
-                self._cluster.append(*sent[:5])
-        self._queue.clear()
+        for tp, queue in self._queues.items():
+            arriving = 0 if tp.topic in self._cluster.failing else len(queue)
+            for sent in list(queue)[: self._cluster.draw.randint(0, arriving)]:
+                self._cluster.append(*sent[:4])
+        self._queues.clear()
 
     async def _deliver(self) -> None:
-        cluster = self._cluster
         while True:
-            while not self._queue:
+            while not any(self._queues.values()):
                 self._wake.clear()
                 await self._wake.wait()
-            await cluster.travel()
-            count = cluster.draw.randint(1, len(self._queue))
-            answers = []
-            while count and self._queue:
-                count -= 1
-                sent = self._queue[0]
-                if sent.topic in cluster.failing:
-                    if cluster.draw.random() < 0.02:
-                        cluster.faults["produce failed"] += 1
-                        self._queue.popleft()
-                        answers.append((sent, None))
-                    break
-                self._queue.popleft()
-                answers.append((sent, cluster.append(*sent[:5])))
-            await cluster.travel()
+            await self._cluster.travel()
+            answers = [one for tp in list(self._queues) for one in self._request(tp)]
+            await self._cluster.travel()
             for sent, record in answers:
-                if record is None or cluster.draw.random() < cluster.losing_acks:
-                    cluster.faults["acknowledgement lost"] += record is not None
-                    _settle(sent.future, KafkaTimeoutError())
-                else:
-                    _settle(sent.future, record)
+                lost = self._cluster.draw.random() < self._cluster.losing_acks
+                self._cluster.faults["acknowledgement lost"] += lost
+                _settle(sent.future, KafkaTimeoutError() if lost or record is None else record)
+
+    def _request(self, tp: TopicPartition) -> Iterator[tuple[_Sent, Record | None]]:
+        """Write some of what waits for a partition; a failing one refuses, in the end for good."""
+        queue, draw = self._queues[tp], self._cluster.draw
+        if queue and tp.topic in self._cluster.failing:
+            if draw.random() < _EXPIRED_SHARE:
+                self._cluster.faults["produce failed"] += 1
+                yield queue.popleft(), None
+            return
+        for _ in range(draw.randint(0, len(queue))):
+            sent = queue.popleft()
+            yield sent, self._cluster.append(*sent[:4])
 
 
 def _settle(future: "asyncio.Future[Record]", outcome: Record | Exception) -> None:
@@ -263,7 +263,9 @@ class _Consumer:
         return {tp: self._first_since(tp, at) for tp, at in times.items()}
 
     def _first_since(self, tp: TopicPartition, at_ms: int) -> Offset | None:
-        later = (Offset(r.offset, r.timestamp) for r in self._cluster.log(tp) if r.timestamp >= at_ms)
+        later = (
+            Offset(r.offset, r.timestamp) for r in self._cluster.log(tp) if r.timestamp >= at_ms
+        )
         return next(later, None)
 
     async def position(self, tp: TopicPartition) -> int:

@@ -5,16 +5,16 @@ import random
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from simulation.cluster import Cluster, Host
 from aiokafka import TopicPartition
 
+from simulation.cluster import Cluster, Host
 from stream.lease import Lease, LeaseFlow, no_lease
 from stream.role import Commit, Partition, Role
 
 __all__ = ["Group", "Member"]
 
 COMMIT_SECONDS = 1.0
-IDLE_SECONDS = 1.0
+IDLE_SECONDS = 2.0
 SESSION_SECONDS = 6.0
 FETCH_RECORDS_MAX = 300
 
@@ -93,23 +93,29 @@ class Member:
         self._draw = random.Random(host.cluster.draw.random())
 
     async def run(self) -> None:
-        """Run until told to leave; whatever the role raises ends it."""
+        """Run until told to leave; whatever the role raises, wherever, ends it."""
         await self.role.start(LeaseFlow(self))
         self._group.join(self)
-        others = [asyncio.create_task(self._commit_now_and_then()), asyncio.create_task(self._idle())]
+        loops = (self._main(), self._commit_now_and_then(), self._idle())
+        tasks = [asyncio.create_task(one) for one in loops]
         try:
-            while not self.leaving:
-                await self._hold()
-                await self._read()
-                await self._hand_over()
-            async with self._gate:
-                await self.role.stop()
-            self._commit()
-            self._group.leave(self)
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
         finally:
-            for task in others:
+            for task in tasks:
                 task.cancel()
             self.lease.ended = True
+
+    async def _main(self) -> None:
+        while not self.leaving:
+            await self._hold()
+            await self._read()
+            await self._hand_over()
+        async with self._gate:
+            await self.role.stop()
+        self._commit()
+        self._group.leave(self)
 
     async def _hold(self) -> None:
         """Take over what this generation gives."""
@@ -140,7 +146,7 @@ class Member:
                         await self.role.process(tp, envelope.records)
                         self.lease.done(envelope)
                         self.steps += 1
-            await asyncio.sleep(self._draw.uniform(0.1, 3.0))
+            await asyncio.sleep(self._draw.uniform(0.1, 6.0))
 
     async def _hand_over(self) -> None:
         """Give up the partitions between two envelopes."""
@@ -172,4 +178,3 @@ class Member:
                 if self.lease.position and not self.leaving:
                     await self.role.idle()
                     self.steps += 1
-

@@ -1,6 +1,5 @@
 """What an undisturbed run over the same log gives, and how a disturbed one differs from it."""
 
-import asyncio
 from collections.abc import Iterator, Mapping
 
 import orjson
@@ -38,7 +37,9 @@ def differences(outcome: Outcome) -> list[str]:
         for key in sorted({*told, *live[kind]}):
             if told.get(key) != live[kind].get(key):
                 what = "missing" if key not in live[kind] else "too many"
-                found.append(f"{kind} {key}: {'other bytes' if key in told and key in live[kind] else what}")
+                found.append(
+                    f"{kind} {key}: {'other bytes' if key in told and key in live[kind] else what}"
+                )
     found += _states(outcome.states, judging.states())
     totals = judging.totals
     unjudged = totals.accepted - totals.judged - totals.late - totals.unprofiled.total()
@@ -49,7 +50,12 @@ def differences(outcome: Outcome) -> list[str]:
 
 def _published(outcome: Outcome) -> Published:
     """Give the records by kind and key; a key that came twice came with the same bytes."""
-    found: dict[str, dict[str, bytes]] = {"alerts": {}, "incidents": {}, "metrics": {}, "rejects": {}}
+    found: dict[str, dict[str, bytes]] = {
+        "alerts": {},
+        "incidents": {},
+        "metrics": {},
+        "rejects": {},
+    }
     for topic in (NAMES.alerts, NAMES.incidents, NAMES.metrics, NAMES.rejects):
         kind = topic.rpartition(".")[2]
         for record in outcome.records(topic):
@@ -84,7 +90,12 @@ def _undisturbed(outcome: Outcome) -> tuple[Judging, Published]:
         number: {(s.topic, s.partition): s.next for s in state.sources}
         for number, state in enumerate(outcome.states)
     }
-    found: dict[str, dict[str, bytes]] = {"alerts": {}, "incidents": {}, "metrics": {}, "rejects": {}}
+    found: dict[str, dict[str, bytes]] = {
+        "alerts": {},
+        "incidents": {},
+        "metrics": {},
+        "rejects": {},
+    }
     records = outcome.records(NAMES.events)
     for partition in range(partitions):
         mine = [r for r in records if r.partition == partition]

@@ -122,7 +122,8 @@ class _World:
 
     async def run(self) -> Outcome:
         for record in (config_record(CONFIG), profile_record(profile(), 0)):
-            self._cluster.append(NAMES.control, 0, record.key, msgspec.json.encode(record))
+            control = TopicPartition(NAMES.control, 0)
+            self._cluster.append(control, record.key, msgspec.json.encode(record))
         for kind, count in (("observe", 3), ("judge", 2)):
             for _ in range(self._draw.randint(1, count)):
                 self._start(kind)
@@ -177,7 +178,7 @@ class _World:
         for second, value in _log():
             await asyncio.sleep(max(0.0, started + second - asyncio.get_running_loop().time()))
             partition = min(self._draw.randrange(count), self._draw.randrange(count))
-            self._cluster.append(NAMES.events, partition, None, value)
+            self._cluster.append(TopicPartition(NAMES.events, partition), None, value)
 
     async def _break_things(self, emitting: "asyncio.Task[None]") -> None:
         """Inject faults, one after the other, for as long as events come."""

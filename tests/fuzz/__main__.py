@@ -1,0 +1,37 @@
+"""Run a campaign from the command line; exit 1 with the case at the first finding."""
+
+import argparse
+import sys
+import time
+
+from tests.fuzz.campaign import Finding, case, fuzz, shares, table
+from tests.fuzz.decoders import DECODERS
+
+
+def main() -> None:
+    """Read the arguments, run, print the table."""
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("--cases", type=int, default=1_000_000)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--only", choices=[decoder.name for decoder in DECODERS])
+    parser.add_argument("--case", type=int, help="run one case of --only, and show it")
+    given = parser.parse_args()
+    chosen = [one for one in DECODERS if given.only in {None, one.name}]
+    if given.case is not None:
+        content = case(chosen[0], given.seed, given.case)
+        sys.stdout.write(f"{content!r}\n{chosen[0].outcome(content)}\n")
+        return
+    sys.stdout.write(f"seed {given.seed}\n")
+    tallies = []
+    for decoder in chosen:
+        count = shares(chosen, given.cases)[decoder.name]
+        try:
+            tallies.append(fuzz(decoder, given.seed, range(count)))
+        except Finding as finding:
+            sys.exit(str(finding))
+        sys.stderr.write(f"{decoder.name}: {count} cases done\n")
+    sys.stdout.write(table(tallies))
+
+
+if __name__ == "__main__":
+    main()

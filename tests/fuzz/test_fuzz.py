@@ -1,0 +1,90 @@
+"""Twenty thousand cases in every push; the full campaign is a command (see __main__)."""
+
+import random
+
+import pytest
+
+from detectors.errors import ConfigError
+from detectors.events import REJECT_CODES
+from tests.fuzz.campaign import DECODE_BYTES_MAX, Finding, case, fuzz, peak_bytes, shares, table
+from tests.fuzz.decoders import ACCEPTED, DECODERS, Decoder
+
+CASES = 20_000
+SEED = 5
+
+
+@pytest.mark.parametrize("decoder", DECODERS, ids=lambda d: d.name)
+def test_whatever_the_bytes_are_there_is_a_value_or_a_named_refusal(decoder: Decoder) -> None:
+    count = shares(DECODERS, CASES)[decoder.name]
+    assert count >= 2_000
+    tally = fuzz(decoder, SEED, range(count))
+    assert count == tally.outcomes.total()
+    assert 0.05 < tally.outcomes[ACCEPTED] / count < 0.9
+    assert tally.peak_bytes > 0
+
+
+def test_the_mutations_reach_every_reject_code_but_the_one_for_size() -> None:
+    tally = fuzz(DECODERS[0], SEED, range(8_000))
+    assert {ACCEPTED, *REJECT_CODES} - tally.outcomes.keys() <= {"too_large"}
+
+
+def test_a_case_is_made_again_from_its_number() -> None:
+    for decoder in DECODERS:
+        assert case(decoder, 3, 17) == case(decoder, 3, 17) != case(decoder, 3, 18)
+        assert case(decoder, 4, 17) != case(decoder, 3, 17)
+
+
+def large_values() -> dict[str, bytes]:
+    """Write what is as large, deep or many as an event may be."""
+    event = b'{"time": 1795435200, "model": "m", "x": %s}'
+    return {
+        "lists": b"[" * 65_536,
+        "objects": b'{"a":' * 10_000,
+        "digits": event % (b"7" * 60_000),
+        "quotes": event % (b'"' + b'\\"' * 30_000 + b'"'),
+        "keys": event % (b"{" + b",".join(b'"%d":1' % i for i in range(6_000)) + b"}"),
+        "numbers": event % (b"[" + b"1," * 30_000 + b"1]"),
+        "features": event.replace(b'"x"', b'"features"')
+        % (b"{" + b",".join(b'"%d":1' % i for i in range(6_000)) + b"}"),
+        "escapes": event % (b'"' + b"\\ud83d\\ude00" * 5_000 + b'"'),
+        "a megabyte": bytes(1 << 20),
+    }
+
+
+@pytest.mark.parametrize("name", large_values())
+def test_no_event_takes_more_than_16_mib_to_decode(name: str) -> None:
+    event, content = DECODERS[0], large_values()[name]
+    event.outcome(content)
+    assert peak_bytes(event, content) <= DECODE_BYTES_MAX
+
+
+def broken(content: bytes) -> str:
+    """Be a decoder with each kind of fault."""
+    if content == b"raise":
+        raise KeyError("surprise")
+    if content == b"refuse":
+        raise ConfigError("That is nothing.")
+    if content == b"swell":
+        bytearray(17 << 20)
+    return ACCEPTED
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [(b"raise", r"broken, seed 1, case 0: KeyError.*surprise"), (b"swell", r"took 17\d+ bytes")],
+)
+def test_a_finding_names_the_case_and_how_to_run_it_again(content: bytes, what: str) -> None:
+    decoder = Decoder("broken", lambda _: content, broken)
+    with pytest.raises(Finding, match=what) as found:
+        fuzz(decoder, 1, range(2))
+    assert content.hex() in str(found.value)
+    assert "python -m tests.fuzz --seed 1 --only broken --case 0" in str(found.value)
+
+
+def test_the_table_counts_what_the_cases_came_to() -> None:
+    choice = lambda rng: rng.choice([b"refuse", b"else"])  # noqa: E731
+    tally = fuzz(Decoder("broken", choice, broken), 1, range(100))
+    refused = sum(choice(random.Random(f"broken/1/{n}")) == b"refuse" for n in range(100))
+    line = table([tally]).splitlines()[1].split()
+    assert line[:4] == ["broken", "100", str(100 - refused), str(refused)]
+    assert line[-2:] == ["ConfigError", str(refused)]

@@ -1,0 +1,128 @@
+"""Whatever breaks, whenever: the alerts, metrics and state of an undisturbed run; nothing else."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from unittest import mock
+
+import pytest
+from aiokafka.structs import RecordMetadata
+
+from detectors.errors import DriftlineError
+from detectors.observe import Pane
+from detectors.panes import Clock
+from simulation.campaign import seeds
+from simulation.oracle import differences
+from simulation.world import Plan, run
+from stream.judge import JudgeRole
+from stream.observe import ObserveRole
+from stream.outbox import Outbox
+from stream.role import Commit, Partition
+
+SEEDS = 300
+STEPS_MIN = 500
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, 50))
+def test_a_disturbed_run_gives_what_an_undisturbed_one_gives(first: int) -> None:
+    faults: Counter[str] = Counter()
+    for seed in seeds(range(first, first + 50)):
+        assert not seed.found, f"seed {seed.number}: {seed.found[:5]}"
+        assert seed.steps >= STEPS_MIN
+        faults.update(seed.faults)
+    assert min(faults[name] for name in ("killed", "zombie", "rolled", "broker silent")) > 0
+
+
+def test_without_faults_nothing_differs_and_the_lag_is_one_pane() -> None:
+    outcome = run(Plan(1, faults=False))
+    assert differences(outcome) == []
+    assert outcome.lag_panes <= 1
+    assert not outcome.deaths
+
+
+def test_a_seed_gives_the_same_run_twice() -> None:
+    first, second = (next(seeds([7])) for _ in range(2))
+    assert first == second
+
+
+class CommitsBeforeDelivery(ObserveRole):
+    """Say that a pane is durable while it is still on its way."""
+
+    async def _deliver(self, tp: Partition, pane: Pane) -> None:
+        self._durable[tp] = Commit(pane.header.o + 1, pane.clock.render())
+        await super()._deliver(tp, pane)
+
+
+class ForgetsItsClock(ObserveRole):
+    """Begin with a fresh clock after a restart."""
+
+    async def assigned(
+        self, commits: Mapping[Partition, Commit | None]
+    ) -> Mapping[Partition, int | None]:
+        plain = {tp: c and Commit(c.offset, Clock().render()) for tp, c in commits.items()}
+        return await super().assigned(plain)
+
+
+class KeepsItsOpenPane(ObserveRole):
+    """Go on with the pane that was open before the rebalance."""
+
+    async def assigned(
+        self, commits: Mapping[Partition, Commit | None]
+    ) -> Mapping[Partition, int | None]:
+        before = dict(self._observers)
+        starts = await super().assigned(commits)
+        self._observers.update({tp: one for tp, one in before.items() if tp in commits})
+        return starts
+
+    async def revoked(self, tps: object) -> None:
+        """Forget nothing."""
+
+
+class ReadsFromTheCommit(JudgeRole):
+    """Restore the snapshot, but read on from the group's commit."""
+
+    async def assigned(
+        self, commits: Mapping[Partition, Commit | None]
+    ) -> Mapping[Partition, int | None]:
+        starts = await super().assigned(commits)
+        moved = {tp: c.offset if c else starts[tp] for tp, c in commits.items()}
+        for tp, offset in moved.items():
+            self._benches[tp].next = offset or 0
+        return moved
+
+
+class HearsNoFailure(Outbox):
+    """Take every delivery for done."""
+
+    async def delivered(self) -> Sequence[RecordMetadata]:
+        self._pending.clear()
+        return []
+
+
+BROKEN = {
+    "commit before delivery": Plan(0, observe=CommitsBeforeDelivery),
+    "clock forgotten": Plan(0, observe=ForgetsItsClock),
+    "open pane kept": Plan(0, observe=KeepsItsOpenPane),
+    "judge reads from the commit": Plan(0, judge=ReadsFromTheCommit),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_role_is_caught(name: str) -> None:
+    plan = BROKEN[name]
+    caught = (_differs(Plan(seed, observe=plan.observe, judge=plan.judge)) for seed in range(40))
+    assert any(caught)
+
+
+def test_a_failure_that_is_not_heard_is_caught() -> None:
+    with (
+        mock.patch("stream.observe.Outbox", HearsNoFailure),
+        mock.patch("stream.judge.Outbox", HearsNoFailure),
+    ):
+        assert any(_differs(Plan(seed)) for seed in range(40))
+
+
+def _differs(plan: Plan) -> bool:
+    try:
+        return bool(differences(run(plan)))
+    except (DriftlineError, AssertionError):
+        return True

@@ -1,0 +1,85 @@
+"""Traffic that tempts a monitor to remember it: values and names without end, beside the usual.
+
+Of every event the user is one of 1,000,000 (one of them has a fifth of the traffic), one feature
+has one of 10,000 names, and now and then the plan or the version is one that nobody has seen.
+"""
+
+from collections import Counter
+from functools import cache
+
+import numpy as np
+
+from detectors.channels import FitOptions
+from detectors.events import Event, Limits
+from detectors.fit import fit
+from detectors.policy import Policy
+from detectors.profile import Profile
+from stream.decode.json_events import decode
+
+__all__ = ["HEAVY_USER", "START_MS", "Traffic", "decoded", "profile"]
+
+START_MS = 1_767_225_600_000
+USERS = 1_000_000
+NAMES = 10_000
+HEAVY_USER = "u0"
+RING = 1 << 16
+REFERENCE_EVENTS = 30_000
+PLANS = ("free", "pro", "team")
+
+
+class Traffic:
+    """Write numbered events, so many a second, and count what is odd about them."""
+
+    def __init__(self, per_second: float, seed: int = 1) -> None:
+        draw = np.random.default_rng(seed)
+        self.counts: Counter[str] = Counter()
+        self._step_ms = 1000 / per_second
+        self._amounts = np.exp(draw.normal(3.0, 0.5, RING))
+        self._plans = draw.choice(len(PLANS), RING, p=(0.6, 0.3, 0.1)).tolist()
+        self._heavy = (draw.random(RING) < 0.2).tolist()
+
+    def time_ms(self, number: int) -> int:
+        """Say when an event is."""
+        return START_MS + int(number * self._step_ms)
+
+    def batch(self, first: int, n: int, factor: float = 1.0) -> list[bytes]:
+        """Write events `first` to `first + n`; `factor` moves the amount."""
+        counts = self.counts
+        values = []
+        for i in range(first, first + n):
+            at = i * 7919 % RING
+            heavy = self._heavy[at]
+            user = HEAVY_USER if heavy else f"u{1 + i % (USERS - 1)}"
+            odd_plan, odd_version = i % 97 == 0, i % 1_009 == 0
+            plan = f"plan {i}" if odd_plan else PLANS[self._plans[at]]
+            counts["heavy"] += heavy
+            counts["category"] += odd_plan
+            counts["segment"] += (not heavy) + odd_version
+            values.append(
+                b'{"time":%.3f,"model":"shop","version":"%s","features":{"amount":%.4f,'
+                b'"plan":"%s","f%d":1.5},"segments":{"user":"%s"},"prediction":0.5}'
+                % (
+                    self.time_ms(i) / 1000,
+                    b"v%d" % i if odd_version else b"1",
+                    self._amounts[at] * factor,
+                    plan.encode(),
+                    i % NAMES,
+                    user.encode(),
+                )
+            )
+        counts["feature"] += n
+        return values
+
+
+def decoded(values: list[bytes]) -> list[Event]:
+    """Decode values that are all events."""
+    found = decode(values, None, Limits())
+    assert not found.reject_codes
+    return found.events
+
+
+@cache
+def profile(per_second: float) -> Profile:
+    """Fit a profile to the same traffic: the heavy user has a slice, the others have none."""
+    reference = decoded(Traffic(per_second, seed=2).batch(0, REFERENCE_EVENTS))
+    return fit(reference, FitOptions(learn_days=0.0, learn_blocks=30), Policy())

@@ -1,0 +1,114 @@
+"""After each poison a five-sigma shift is still detected, with the alerts of a log without it."""
+
+import json
+from functools import cache
+from pathlib import Path
+
+import logs
+import numpy as np
+import pytest
+
+from detectors.alert import Alert, encode
+from detectors.events import Event, Limits
+from detectors.fit import fit
+from detectors.monitor import Monitor
+from detectors.observe import Batch, Observer
+from detectors.panes import Part
+from detectors.policy import Policy
+from detectors.profile import Profile
+from stream.decode.json_events import Decoded, decode
+
+POISON = sorted((Path(__file__).parent / "poison").rglob("*.json"))
+# The records of poison have been judged at this time (test_json_agreement.py).
+START_MS = 1_795_435_200_500
+N = 900
+SHIFT = 600
+BATCH = 100
+PANE_MS = 30_000
+SHELL = {"version": "1", "prediction": 0.5, "id": "a", "latency_seconds": 0.01}
+
+
+@cache
+def profile() -> Profile:
+    return fit(bare(logs.events(6_000, seed=1)), logs.SHORT, Policy())
+
+
+def bare(log: list[Event]) -> list[Event]:
+    """Keep one feature, so that a hundred logs a second can be judged."""
+    return [
+        Event(time_ms=e.time_ms, model="shop", features={"amount": e.features["amount"]})
+        for e in log
+    ]
+
+
+@cache
+def values() -> tuple[list[bytes], list[int]]:
+    """Write the log as JSON records; five sigma are added to `amount` from SHIFT on."""
+    shift = logs.Shift(SHIFT, 5.0)
+    # Appended as late as the poison of time_future needs it, in event time of its own.
+    log = bare(logs.events(N, seed=2, start_ms=START_MS - SHIFT * 1_000, shifts=(shift,)))
+    written = [
+        json.dumps(SHELL | {"time": e.time_ms / 1000, "model": "shop", "features": e.features})
+        for e in log
+    ]
+    return [text.encode() for text in written], [e.time_ms for e in log]
+
+
+@cache
+def clean(first: int) -> Decoded:
+    """Decode one batch of the log as it is."""
+    contents, times = values()
+    end = first + BATCH
+    return decode(contents[first:end], np.array(times[first:end]), Limits())
+
+
+def alerts(poison: bytes | None) -> tuple[list[bytes], dict[str, int], int]:
+    """Judge the log with a poison before the shift; give alerts, reject counts, records read."""
+    contents, times = values()
+    book = logs.book(profile())
+    observer, monitor = Observer(("events", 0, 1), book, PANE_MS), Monitor(book, logs.SEMANTICS)
+    found: list[bytes] = []
+    rejected: dict[str, int] = {}
+    offset = 0
+    for first in range(0, N, BATCH):
+        decoded, records = clean(first), times[first : first + BATCH]
+        if first == SHIFT and poison is not None:
+            records = [records[0], *records]
+            batch = [poison, *contents[first : first + BATCH]]
+            decoded = decode(batch, np.array(records), Limits())
+        size = len(records)
+        taken = Batch(
+            offsets=np.arange(offset, offset + size),
+            record_ms=np.array(records),
+            ticks=np.zeros(size, np.bool_),
+            events=decoded.events,
+            event_rows=decoded.rows,
+            reject_rows=decoded.rejected_rows,
+            reject_codes=decoded.reject_codes,
+        )
+        offset += size
+        for pane in observer.feed(taken):
+            rejected |= pane.header.rejected
+            effects = monitor.apply(Part(pane.header, pane.entries))
+            found += [encode(effect) for effect in effects if isinstance(effect, Alert)]
+    return found, rejected, offset
+
+
+@cache
+def without_poison() -> list[bytes]:
+    found, rejected, read = alerts(None)
+    assert (rejected, read) == ({}, N)
+    assert any(b'"channel":"feature:amount"' in alert for alert in found)
+    return found
+
+
+@pytest.mark.parametrize("path", POISON, ids=lambda p: f"{p.parent.name}-{p.stem}")
+def test_a_shift_after_poison_has_the_alerts_of_a_log_without(path: Path) -> None:
+    found, rejected, read = alerts(path.read_bytes())
+    assert without_poison() == found
+    assert ({path.parent.name: 1}, N + 1) == (rejected, read)
+
+
+def test_there_is_poison_of_every_kind() -> None:
+    assert len(POISON) >= 150
+    assert len({path.name for path in POISON}) >= 100
