@@ -46,11 +46,15 @@ class Records:
 
     def __getitem__(self, rows: slice) -> "Records":
         """Give some of the records, without copying a value."""
-        arrays = (
-            *(self.starts, self.lengths, self.offsets),
-            *(self.times_ms, self.append_times, self.ticks),
+        return Records(
+            buffer=self.buffer,
+            starts=self.starts[rows],
+            lengths=self.lengths[rows],
+            offsets=self.offsets[rows],
+            times_ms=self.times_ms[rows],
+            append_times=self.append_times[rows],
+            ticks=self.ticks[rows],
         )
-        return Records(self.buffer, *(array[rows] for array in arrays))
 
     def value(self, row: int) -> bytes | None:
         """Copy one value out; None is a null."""
