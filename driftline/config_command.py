@@ -25,11 +25,15 @@ def check(config: ConfigPath = None) -> None:
 
     from stream.config import SEMANTIC, Config, semantic_hash
     from stream.config_file import load_config
+    from stream.security import security_of
 
     settings, usual = load_config(config), Config()
+    security_of(settings.kafka)
     console = out()
     for section in settings.__struct_fields__:
-        ours, theirs = (to_builtins(getattr(one, section)) for one in (settings, usual))
+        ours, theirs = (
+            to_builtins(getattr(one, section), enc_hook=str) for one in (settings, usual)
+        )
         for key, value in ours.items():
             if value != theirs.get(key):
                 mark = "  (semantic: changes answers)" if section in SEMANTIC else ""

@@ -3,7 +3,9 @@
 It never blocks the service and never raises for an event: what cannot be sent is counted.
 """
 
+import ipaddress
 import json
+import ssl
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -22,7 +24,13 @@ class Emitter:
                      segments={"country": "DE"}, latency_seconds=0.012)
 
     `sent`, `failed` and `refused` count events; refused ones are not JSON (NaN, an object).
-    Further keyword arguments go to kafka-python's KafkaProducer (TLS, SASL, compression).
+    Further keyword arguments protect the way to Kafka, under the names of the configuration:
+
+        Emitter("kafka-1:9093", model="fraud", security_protocol="SASL_SSL",
+                sasl_username="fraud", sasl_password=password, tls_ca_file="ca.pem")
+
+    or go to kafka-python's KafkaProducer (compression, ...).  Without protection events are sent
+    to this machine only, unless `allow_plaintext=True`.
     """
 
     def __init__(
@@ -33,14 +41,23 @@ class Emitter:
         prefix: str = "driftline",
         **producer: Any,
     ) -> None:
-        """Connect to Kafka at `bootstrap`; raise kafka-python's error if it is not there."""
+        """Connect to Kafka at `bootstrap`.
+
+        Raises
+        ------
+        ValueError
+            If the way there is not protected enough.
+        kafka.errors.KafkaError
+            If it is not there.
+        """
         self.sent = 0
         self.failed = 0
         self.refused = 0
         self._topic = f"{prefix}.events"
         self._fixed = {"model": model} | ({"version": version} if version is not None else {})
         self._producer = KafkaProducer(
-            **({"bootstrap_servers": bootstrap, "linger_ms": 20, "max_block_ms": 1_000} | producer)
+            **{"bootstrap_servers": bootstrap, "linger_ms": 20, "max_block_ms": 1_000}
+            | _protected(bootstrap, producer)
         )
 
     def emit(
@@ -94,3 +111,42 @@ class Emitter:
     ) -> None:
         """Flush and disconnect."""
         self.close()
+
+
+def _protected(bootstrap: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Turn the configuration's names of what protects into kafka-python's."""
+    protocol = options.setdefault("security_protocol", "PLAINTEXT")
+    files = [options.pop(f"tls_{name}_file", None) for name in ("ca", "cert", "key")]
+    key_password = options.pop("tls_key_password", None)
+    allowed = options.pop("allow_plaintext", False)
+    for name in ("username", "password"):
+        if f"sasl_{name}" in options:
+            options[f"sasl_plain_{name}"] = options.pop(f"sasl_{name}")
+    if protocol == "SASL_PLAINTEXT":
+        raise ValueError("SASL_PLAINTEXT would log in without TLS: use SASL_SSL.")
+    if protocol == "PLAINTEXT":
+        if any(files) or "sasl_plain_password" in options:
+            raise ValueError("security_protocol is PLAINTEXT: what is to protect does nothing.")
+        if not allowed and not all(map(_is_loopback, bootstrap.split(","))):
+            raise ValueError(
+                f"{bootstrap} is not this machine, and security_protocol is PLAINTEXT: use "
+                "SSL or SASL_SSL, or allow_plaintext=True where the network is yours alone."
+            )
+        return options
+    if protocol == "SASL_SSL":
+        options.setdefault("sasl_mechanism", "SCRAM-SHA-512")
+    ca, cert, key = files
+    context = ssl.create_default_context(cafile=ca)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if cert:
+        context.load_cert_chain(cert, key, key_password)
+    return {"ssl_context": context} | options
+
+
+def _is_loopback(address: str) -> bool:
+    """Tell whether a host with its port is this machine."""
+    host = address.strip().rsplit(":", 1)[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"

@@ -24,6 +24,7 @@ from faust.app import base as faust_base
 from mode import CrashingSupervisor
 
 from detectors.errors import DriftlineError
+from stream.credentials import credentials
 from stream.lease import Envelope, Lease, LeaseFlow, no_lease
 from stream.logs import configure_logs
 from stream.role import Commit, Flow, KafkaSettings, Partition, Role
@@ -100,6 +101,7 @@ def make_app(role: Role, settings: KafkaSettings) -> RoleApp:
     return RoleApp(
         role.group,
         broker=[f"kafka://{host}" for host in settings.connection.bootstrap.split(",")],
+        broker_credentials=credentials(settings.connection.security),
         autodiscover=False,
         agent_supervisor=CrashingSupervisor,
         broker_session_timeout=session,

@@ -17,6 +17,7 @@ import msgspec
 from detectors.epochs import Semantics
 from detectors.events import Limits
 from detectors.policy import Policy
+from stream.secret import Secret
 
 __all__ = [
     "SEMANTIC",
@@ -48,7 +49,8 @@ class _Section(
 class KafkaConfig(_Section, frozen=True):
     """Say where the log is, and how its topics are named and created.
 
-    An empty `bootstrap` means the local Kafka that `driftline kafka start` runs.
+    An empty `bootstrap` means the local Kafka that `driftline kafka start` runs.  What protects
+    the way there is in `stream.security`; a password comes from a file or the environment.
     """
 
     bootstrap: str = ""
@@ -59,6 +61,16 @@ class KafkaConfig(_Section, frozen=True):
     session_timeout_seconds: float = 10.0
     create_topics: bool = True
     require_append_time: bool = True
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_SSL", "SASL_PLAINTEXT"] = "PLAINTEXT"
+    allow_plaintext: bool = False
+    sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = "SCRAM-SHA-512"
+    sasl_username: str = ""
+    sasl_password: Secret = Secret()
+    sasl_password_file: str = ""
+    tls_ca_file: str = ""
+    tls_cert_file: str = ""
+    tls_key_file: str = ""
+    tls_key_password_file: str = ""
 
 
 class TimeConfig(_Section, frozen=True):

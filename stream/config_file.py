@@ -12,6 +12,7 @@ import msgspec
 from detectors.errors import ConfigError
 from detectors.policy import budget_per_week
 from stream.config import Config
+from stream.secret import Secret
 
 __all__ = ["load_config"]
 
@@ -34,19 +35,20 @@ def load_config(path: Path | None, environ: Mapping[str, str] = os.environ) -> C
     """
     raw = _read(path) if path else {}
     where = str(path) if path else "the environment"
+    _refuse_secrets(raw, where)
     for name, value in environ.items():
         section, _, key = name.removeprefix("DRIFTLINE_").lower().partition("_")
         if name.startswith("DRIFTLINE_") and section in Config.__struct_fields__ and key:
             content = raw.setdefault(section, {})
             if isinstance(content, dict):
-                content[key] = _value(value)
+                content[key] = value if _is_secret(section, key) else _value(value)
     _check_known(raw, where)
     preset = raw.get("time", {}).get("preset")
     if isinstance(preset, str):
         raw["time"] = _PRESETS.get(preset, {}) | raw["time"]
     _check_policy(raw, where)
     try:
-        config = msgspec.convert(raw, Config)
+        config = msgspec.convert(raw, Config, dec_hook=_to_secret)
     except msgspec.ValidationError as error:
         raise ConfigError(_explain(error, raw, where)) from error
     _check_ranges(config, where)
@@ -62,6 +64,30 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"The configuration {path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"The configuration {path} is not TOML: {error}.") from error
+
+
+def _is_secret(section: str, key: str) -> bool:
+    """Tell whether a key holds a secret."""
+    fields = {field.name: field.type for field in msgspec.structs.fields(Config)}
+    return fields[section].__annotations__.get(key) is Secret
+
+
+def _to_secret(kind: type, value: Any) -> Secret:
+    """Hide a value that was read; msgspec asks for no other type of ours."""
+    assert kind is Secret
+    return Secret(value)
+
+
+def _refuse_secrets(raw: Mapping[str, Any], where: str) -> None:
+    """Refuse a secret in the file: files are copied, shown and committed."""
+    for section in raw.keys() & set(Config.__struct_fields__):
+        for key in raw[section] if isinstance(raw[section], dict) else ():
+            if _is_secret(section, key):
+                variable = f"DRIFTLINE_{section}_{key}".upper()
+                raise ConfigError(
+                    f"{section}.{key} must not stand in {where}: set {section}.{key}_file to a "
+                    f"file that holds it, or the variable {variable}."
+                )
 
 
 def _value(text: str) -> Any:

@@ -7,10 +7,12 @@ the local Kafka of this machine, or the simulated one of the tests.
 import asyncio
 import contextlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
+from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.errors import KafkaError
 from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError as AdminError
@@ -19,20 +21,24 @@ from kafka.errors import KafkaTimeoutError
 from detectors.errors import ServiceUnreachable
 from stream import localkafka
 from stream.config import KafkaConfig
+from stream.security import PLAINTEXT, Security, refusal, security_of
 
 __all__ = ["RECORD_BYTES_MAX", "START_TIMEOUT_SECONDS", "Connection", "connection_of"]
 
 RECORD_BYTES_MAX = 8 << 20
 START_TIMEOUT_SECONDS = 20.0
 _PAUSE_SECONDS = 0.5
+_HANDSHAKE_TIMEOUT_MS = 5_000
 
 
 class Connection:
     """Make clients for the Kafka at one address."""
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, bootstrap: str, security: Security = PLAINTEXT) -> None:
         """Connect to `bootstrap`: hosts with ports, separated by commas."""
         self.bootstrap = bootstrap
+        self.security = security
+        self._options = {"bootstrap_servers": bootstrap.split(",")} | security.options()
 
     async def producer(self, **options: Any) -> Any:
         """Start a producer that doubles nothing and keeps the order; the caller stops it.
@@ -44,7 +50,7 @@ class Connection:
         """
         return await self._started(
             AIOKafkaProducer(
-                bootstrap_servers=self.bootstrap,
+                **self._options,
                 enable_idempotence=True,
                 max_request_size=RECORD_BYTES_MAX,
                 **options,
@@ -61,7 +67,7 @@ class Connection:
         """
         return await self._started(
             AIOKafkaConsumer(
-                bootstrap_servers=self.bootstrap,
+                **self._options,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
                 max_partition_fetch_bytes=RECORD_BYTES_MAX,
@@ -73,6 +79,7 @@ class Connection:
             await client.start()
         except KafkaError as error:
             await client.stop()
+            await self._check_welcome()
             raise ServiceUnreachable(
                 f"Kafka at {self.bootstrap} does not answer; start it, or set kafka.bootstrap."
             ) from error
@@ -87,14 +94,7 @@ class Connection:
         ServiceUnreachable
             If Kafka does not answer within 20 seconds, or refuses a request of the block.
         """
-        try:
-            admin = KafkaAdminClient(
-                bootstrap_servers=self.bootstrap.split(","),
-                client_id="driftline",
-                bootstrap_timeout_ms=int(START_TIMEOUT_SECONDS * 1000),
-            )
-        except (KafkaTimeoutError, OSError) as error:
-            raise self.silent(START_TIMEOUT_SECONDS) from error
+        admin = self.admin_client()
         try:
             yield admin
         except AdminError as error:
@@ -102,15 +102,36 @@ class Connection:
         finally:
             admin.close()
 
+    def admin_client(self) -> Any:
+        """Connect an admin client; the caller closes it.
+
+        Raises
+        ------
+        ServiceUnreachable
+            If Kafka does not answer within 20 seconds.
+        """
+        # It would not say what is wrong, and ask until its time is over.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, self._check_welcome()).result()
+        try:
+            return KafkaAdminClient(
+                **self._options,
+                client_id="driftline",
+                bootstrap_timeout_ms=int(START_TIMEOUT_SECONDS * 1000),
+            )
+        except (KafkaTimeoutError, OSError) as error:
+            raise self.silent(START_TIMEOUT_SECONDS) from error
+
     async def reach(self, timeout_seconds: float) -> None:
         """Return once a broker answers; raise ServiceUnreachable after the time."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout_seconds
         while True:
-            client = AIOKafkaClient(bootstrap_servers=self.bootstrap)
+            client = AIOKafkaClient(**self._options)
             try:
                 await client.bootstrap()
             except (KafkaError, OSError) as error:
+                await self._check_welcome()
                 if clock() > deadline:
                     raise self.silent(timeout_seconds) from error
             else:
@@ -118,6 +139,23 @@ class Connection:
             finally:
                 await client.close()
             await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _check_welcome(self) -> None:
+        """Raise ServiceUnreachable if a broker turns us away for good; one that is away may come.
+
+        aiokafka has the reason in its log alone.
+        """
+        options = self._options | {"request_timeout_ms": _HANDSHAKE_TIMEOUT_MS}
+        del options["bootstrap_servers"]
+        for host, port, _ in collect_hosts(self.bootstrap):
+            try:
+                (await create_conn(host, port, **options)).close()
+            except (KafkaError, OSError) as error:
+                if why := refusal(error, self.security):
+                    message = f"Kafka at {host}:{port} is there, but {why}"
+                    raise ServiceUnreachable(message) from error
+            else:
+                return
 
     def silent(self, asked_seconds: float) -> ServiceUnreachable:
         """Say that nobody answered, and what to do."""
@@ -132,11 +170,14 @@ def connection_of(kafka: KafkaConfig) -> Connection:
 
     Raises
     ------
+    ConfigError
+        If its protection is not configured rightly.
     ServiceUnreachable
         If none is configured and none runs here.
     """
+    security = security_of(kafka)
     if kafka.bootstrap:
-        return Connection(kafka.bootstrap)
+        return Connection(kafka.bootstrap, security)
     broker = localkafka.status()
     if broker is None:
         raise ServiceUnreachable(

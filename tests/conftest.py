@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from secured import SecuredKafka, secured_kafka
 
 from stream import localkafka
 from stream.kafka_jars import KAFKA_VERSION
@@ -42,7 +43,9 @@ def driftline_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def bootstrap(request: pytest.FixtureRequest) -> Iterator[str]:
     """Give a real broker, for the whole session."""
     if given := os.environ.get("DRIFTLINE_TEST_BOOTSTRAP"):
-        yield given
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DRIFTLINE_KAFKA_ALLOW_PLAINTEXT", "true")
+            yield given
     elif _docker_engine_answers():
         yield request.getfixturevalue("container_bootstrap")
     else:
@@ -82,6 +85,13 @@ def container_bootstrap() -> Iterator[str]:
         yield f"localhost:{port}"
 
 
+@pytest.fixture(scope="session")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
+    """Give a broker with TLS, SCRAM and ACLs, for the whole session."""
+    with secured_kafka(tmp_path_factory.mktemp("secured")) as kafka:
+        yield kafka
+
+
 @pytest.fixture
 def topic_prefix(request: pytest.FixtureRequest) -> str:
     """Name topics and groups that no other test, and no other run, has."""
@@ -100,7 +110,7 @@ def shared_data() -> Path:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs a broker, so that `-m 'not kafka'` is the quick half."""
-    brokers = {"bootstrap", "container_bootstrap"}
+    brokers = {"bootstrap", "container_bootstrap", "secured"}
     for item in items:
         if brokers & set(getattr(item, "fixturenames", ())):
             item.add_marker("kafka")

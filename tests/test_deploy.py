@@ -9,6 +9,7 @@ import pytest
 
 from stream.config_file import load_config
 from stream.kafka_jars import KAFKA_VERSION
+from stream.security import PLAINTEXT, security_of
 
 ROOT = Path(__file__).parents[1]
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
@@ -40,7 +41,9 @@ def test_the_kafka_of_the_containers_is_the_kafka_of_the_tests() -> None:
 
 def test_the_worker_is_pointed_at_a_listener_that_kafka_advertises() -> None:
     found = environment()
-    bootstrap = load_config(None, found).kafka.bootstrap
+    kafka = load_config(None, found).kafka
+    assert security_of(kafka) is PLAINTEXT
+    bootstrap = kafka.bootstrap
     advertised = listeners(found["KAFKA_ADVERTISED_LISTENERS"])
     assert bootstrap == advertised["INSIDE"]
     bound = listeners(found["KAFKA_LISTENERS"])

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from tempfile import TemporaryDirectory
 
+from detectors.errors import ConfigError
 from stream import localkafka
 from stream.config import KafkaConfig
 
@@ -14,6 +15,11 @@ __all__ = ["bench_broker"]
 @contextlib.contextmanager
 def bench_broker(kafka: KafkaConfig, tell: Callable[[str], None]) -> Iterator[str]:
     """Give a broker's address; one that was started for this is stopped and removed after it."""
+    if kafka.security_protocol != "PLAINTEXT":
+        raise ConfigError(
+            "The bench compares with a worker that speaks no TLS: leave kafka.bootstrap and "
+            "kafka.security_protocol out, and it starts a broker of its own."
+        )
     if kafka.bootstrap:
         yield kafka.bootstrap
     elif found := localkafka.status():

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from kafka import TopicPartition
-from kafka.admin import KafkaAdminClient, OffsetSpec
+from kafka.admin import OffsetSpec
 from kafka.errors import KafkaError
 
 from detectors.errors import ServiceUnreachable
@@ -40,7 +40,7 @@ class EventLog:
         self.names = names
         self._connection = connection
         self._partitions = partitions
-        self._admin = KafkaAdminClient(bootstrap_servers=connection.bootstrap.split(","))
+        self._admin = connection.admin_client()
 
     def fill(self, chunks: Iterable[list[bytes]], on_events: Callable[[int], None]) -> None:
         """Write events round the partitions, and a tick behind the last of each.
