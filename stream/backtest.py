@@ -70,7 +70,7 @@ class Backtest:
         """Read the chosen rows of all files."""
         for self._path in paths:
             before = 0
-            for rows, position in read_rows(self._path, self.config.columns):
+            for rows, position in read_rows(self._path, self.config.columns, self.config.limits):
                 if chosen := selection.of(rows, self.config.limits):
                     yield chosen
                 on_bytes(position - before)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
-import orjson
+import msgspec
 
 from detectors.alert import instant
 from detectors.errors import ConfigError
@@ -100,9 +100,10 @@ def retimed(values: Sequence[bytes], shift_ms: int, limits: Limits) -> list[byte
     decoded = decode(values, None, limits)
     moved = list(values)
     for row, event in zip(decoded.rows.tolist(), decoded.events, strict=True):
-        fields = orjson.loads(values[row])
-        fields["time"] = instant(event.time_ms + shift_ms)
-        moved[row] = orjson.dumps(fields)
+        # The other fields stay as they were written, to the last digit.
+        fields = msgspec.json.decode(values[row], type=dict[str, msgspec.Raw])
+        fields["time"] = msgspec.Raw(msgspec.json.encode(instant(event.time_ms + shift_ms)))
+        moved[row] = msgspec.json.encode(fields)
     return moved
 
 
@@ -125,7 +126,7 @@ async def emit_file(
     shift_ms = _shift(path, config.columns, config.limits) if retime else 0
     async with BatchProducer(connection, names.events, partitions) as producer:
         started, first_ms = time.monotonic(), None
-        for values, position in _chunks(path, config.columns, partitions, pace):
+        for values, position in _chunks(path, config, partitions, pace):
             sending = retimed(values, shift_ms, config.limits) if shift_ms else values
             if pace.speedup:
                 times = [e.time_ms for e in decode(values, None, config.limits).events]
@@ -140,7 +141,7 @@ async def emit_file(
 
 
 def _chunks(
-    path: Path, columns: ColumnsConfig, partitions: int, pace: Pace
+    path: Path, config: Config, partitions: int, pace: Pace
 ) -> Iterator[tuple[list[bytes], int]]:
     """Read the file in chunks that fit the pace; the first has one row a partition."""
     size = max(1, round(pace.rate * _CHUNK_SECONDS)) if pace.rate else _CHUNK_ROWS
@@ -148,7 +149,7 @@ def _chunks(
     wanted = partitions
     held: list[bytes] = []
     position = 0
-    for rows, position in read_rows(path, columns):
+    for rows, position in read_rows(path, config.columns, config.limits):
         held += [row.value for row in rows]
         while len(held) >= wanted:
             yield held[:wanted], position
@@ -164,7 +165,7 @@ def _check_not_behind(path: Path, config: Config, seen: dict[int, int]) -> None:
         return
     latest = max(seen.values()) - config.time.lateness_seconds * 1000
     behind = total = 0
-    for rows, _ in read_rows(path, config.columns):
+    for rows, _ in read_rows(path, config.columns, config.limits):
         times = [e.time_ms for e in decode([r.value for r in rows], None, config.limits).events]
         behind += sum(t < latest for t in times)
         total += len(times)
@@ -180,7 +181,7 @@ def _check_not_behind(path: Path, config: Config, seen: dict[int, int]) -> None:
 def _shift(path: Path, columns: ColumnsConfig, limits: Limits) -> int:
     """Find by how much to shift the file so that its last event is now, in milliseconds."""
     latest = 0
-    for rows, _ in read_rows(path, columns):
+    for rows, _ in read_rows(path, columns, limits):
         times = [e.time_ms for e in decode([r.value for r in rows], None, limits).events]
         latest = max([latest, *times])
     if not latest:

@@ -44,7 +44,7 @@ def fit_file(
     events: list[Event] = []
     rejected: Counter[str] = Counter()
     before = 0
-    for rows, position in read_rows(path, config.columns, model):
+    for rows, position in read_rows(path, config.columns, config.limits, model):
         decoded = decode([row.value for row in rows], None, config.limits)
         events += decoded.events
         rejected.update(decoded.reject_codes)

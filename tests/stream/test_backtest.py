@@ -14,7 +14,7 @@ import pytest
 from detectors.alert import Alert, encode
 from detectors.channels import FitOptions
 from detectors.errors import ConfigError
-from detectors.events import Event
+from detectors.events import Event, Limits
 from detectors.fit import fit
 from detectors.policy import Policy
 from detectors.profile import Profile
@@ -28,7 +28,7 @@ LATEST_EVENTS = 1_000
 
 def events_of(path: Path, columns: ColumnsConfig) -> list[Event]:
     found: list[Event] = []
-    for rows, _ in read_rows(path, columns):
+    for rows, _ in read_rows(path, columns, Limits()):
         found += decode([row.value for row in rows], None, Config().limits).events
     return found
 
@@ -227,7 +227,7 @@ def test_rejects_and_models_without_a_profile_are_counted_and_change_nothing(
 ) -> None:
     path = tmp_path / "log.jsonl"
     table = shop_file(tmp_path / "source.csv", BROKEN)
-    good = [row.value for rows, _ in read_rows(table, SHOP) for row in rows]
+    good = [row.value for rows, _ in read_rows(table, SHOP, Limits()) for row in rows]
     noisy = [
         line for event in good for line in (event, b"{broken", event.replace(b'"shop"', b'"toys"'))
     ]

@@ -7,6 +7,7 @@ from pathlib import Path
 import logs
 import numpy as np
 import pytest
+from poison import COLUMNS, CSV_HEADER, CSV_POISON, JSON_POISON, LARGE_CSV, LARGE_JSON
 
 from detectors.alert import Alert, encode
 from detectors.events import Event, Limits
@@ -16,9 +17,10 @@ from detectors.observe import Batch, Observer
 from detectors.panes import Part
 from detectors.policy import Policy
 from detectors.profile import Profile
+from stream.backtest import Backtest
+from stream.config import Config
 from stream.decode.json_events import Decoded, decode
 
-POISON = sorted((Path(__file__).parent / "poison").rglob("*.json"))
 # The records of poison have been judged at this time (test_json_agreement.py).
 START_MS = 1_795_435_200_500
 N = 900
@@ -62,7 +64,7 @@ def clean(first: int) -> Decoded:
     return decode(contents[first:end], np.array(times[first:end]), Limits())
 
 
-def alerts(poison: bytes | None) -> tuple[list[bytes], dict[str, int], int]:
+def alerts(poison: list[bytes | None]) -> tuple[list[bytes], dict[str, int], int]:
     """Judge the log with a poison before the shift; give alerts, reject counts, records read."""
     contents, times = values()
     book = logs.book(profile())
@@ -72,9 +74,9 @@ def alerts(poison: bytes | None) -> tuple[list[bytes], dict[str, int], int]:
     offset = 0
     for first in range(0, N, BATCH):
         decoded, records = clean(first), times[first : first + BATCH]
-        if first == SHIFT and poison is not None:
-            records = [records[0], *records]
-            batch = [poison, *contents[first : first + BATCH]]
+        if first == SHIFT and poison:
+            records = [records[0]] * len(poison) + records
+            batch = [*poison, *contents[first : first + BATCH]]
             decoded = decode(batch, np.array(records), Limits())
         size = len(records)
         taken = Batch(
@@ -96,19 +98,63 @@ def alerts(poison: bytes | None) -> tuple[list[bytes], dict[str, int], int]:
 
 @cache
 def without_poison() -> list[bytes]:
-    found, rejected, read = alerts(None)
+    found, rejected, read = alerts([])
     assert (rejected, read) == ({}, N)
     assert any(b'"channel":"feature:amount"' in alert for alert in found)
     return found
 
 
-@pytest.mark.parametrize("path", POISON, ids=lambda p: f"{p.parent.name}-{p.stem}")
-def test_a_shift_after_poison_has_the_alerts_of_a_log_without(path: Path) -> None:
-    found, rejected, read = alerts(path.read_bytes())
+POISON = {
+    f"{code}-{name}": (value, code) for (code, name), value in JSON_POISON.items()
+} | LARGE_JSON
+
+
+@pytest.mark.parametrize("name", POISON)
+def test_a_shift_after_poison_has_the_alerts_of_a_log_without(name: str) -> None:
+    value, code = POISON[name]
+    found, rejected, read = alerts([value])
     assert without_poison() == found
-    assert ({path.parent.name: 1}, N + 1) == (rejected, read)
+    assert ({code: 1}, N + 1) == (rejected, read)
 
 
-def test_there_is_poison_of_every_kind() -> None:
-    assert len(POISON) >= 150
-    assert len({path.name for path in POISON}) >= 100
+TABLE = {f"{code}-{name}": (value, code) for (code, name), value in CSV_POISON.items()} | LARGE_CSV
+ROW = b"%s,shop,1,a,0.5,,,0.01,,%s,,,\n"
+
+
+@cache
+def rows() -> list[bytes]:
+    """Write the log as rows of a table."""
+    found = []
+    for value in values()[0]:
+        event = json.loads(value)
+        cells = (str(event["time"]), repr(event["features"]["amount"]))
+        found.append(ROW % tuple(cell.encode() for cell in cells))
+    return found
+
+
+def of_table(path: Path, poison: bytes) -> tuple[list[bytes], dict[str, int], int]:
+    """Run the log as a table, with poison before the shift, through a backtest."""
+    path.write_bytes(b"".join([CSV_HEADER, *rows()[:SHIFT], poison, *rows()[SHIFT:]]))
+    run = Backtest(Config(columns=COLUMNS), [profile()])
+    found = [encode(effect) for effect in run.run([path]) if isinstance(effect, Alert)]
+    return found, dict(run.totals.rejected), run.totals.read
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_a_shift_after_poison_in_a_table_has_the_alerts_of_one_without(
+    tmp_path: Path, name: str
+) -> None:
+    value, code = TABLE[name]
+    clean = of_table(tmp_path / "clean.csv", b"")
+    assert (clean[1:], len(clean[0])) == (({}, N), len(without_poison()))
+    found, rejected, read = of_table(tmp_path / "log.csv", value + b"\n")
+    assert clean[0] == found
+    assert ({code: 1}, N + 1) == (rejected, read)
+
+
+def test_poison_that_did_harm_would_be_noticed() -> None:
+    """An event in its place that is no poison, and moves what the detector sees."""
+    harm = [json.dumps(SHELL | {"time": values()[1][SHIFT] / 1000, "model": "shop"}).encode()] * 500
+    found, rejected, _ = alerts(harm)
+    assert rejected == {}
+    assert without_poison() != found
