@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import orjson
 from kafka import KafkaConsumer, TopicPartition
@@ -58,6 +59,11 @@ def config_file(directory: Path, bootstrap: str, prefix: str, **judge: int) -> P
     lines += ["[detect]", "learn_days = 0", "learn_blocks = 100"]
     path.write_text("\n".join(lines) + "\n")
     return path
+
+
+def poisoned(values: Sequence[bytes]) -> list[bytes]:
+    """Let something that is no event follow one event in a hundred."""
+    return [v for value in values for v in ([value, b"{"] if crc32(value) % 100 == 0 else [value])]
 
 
 @contextmanager
