@@ -20,6 +20,7 @@ __all__ = [
     "alert_id",
     "encode",
     "instant",
+    "instant_ms",
     "nine_digits",
 ]
 
@@ -36,6 +37,20 @@ def instant(time_ms: int) -> str:
     time = _EPOCH + timedelta(milliseconds=min(time_ms, _YEARS_END_MS))
     digits = "milliseconds" if time.microsecond else "seconds"
     return time.isoformat(timespec=digits).replace("+00:00", "Z")
+
+
+def instant_ms(text: str) -> int:
+    """Read a time in RFC 3339, in milliseconds.
+
+    Raises ValueError if it is none; one without a zone would be another on another machine.
+
+    >>> instant_ms("2023-11-14T22:13:20.250Z")
+    1700000000250
+    """
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError(f"{text} has no zone")
+    return round(time.timestamp() * 1000)
 
 
 def nine_digits(value: float) -> float:

@@ -1,21 +1,20 @@
 """`driftline alerts`: follow, show, judge and accept what workers have found."""
 
 import asyncio
-from datetime import UTC, datetime
 from typing import Annotated
 
-import orjson
 import typer
 from rich.markup import escape
 
 from driftline.alerts_view import (
+    Record,
     show_accepted,
     show_alert,
     show_budget,
     show_found,
     show_incident,
 )
-from driftline.options import ConfigPath, out
+from driftline.options import ConfigPath, out, time_ms
 
 __all__ = ["app"]
 
@@ -44,25 +43,15 @@ def tail(
 
     An incident is told again when its first line or its status changes.
     """
-    from detectors.errors import ConfigError
     from stream.config_file import load_config
     from stream.tailing import follow_alerts
 
-    start_ms = None
-    if since is not None:
-        try:
-            time = datetime.fromisoformat(since)
-        except ValueError as error:
-            raise ConfigError(
-                f"--since {since} is no time; write for example 2026-11-23T12:00:00Z."
-            ) from error
-        start_ms = round((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)
+    start_ms = time_ms(since)
     console = out()
     console.print("Waiting for incidents. Ctrl-C ends.")
     told: dict[str, tuple[str, str]] = {}
 
-    def show(value: bytes) -> None:
-        record = orjson.loads(value)
+    def show(record: Record) -> None:
         if "alert" in record:
             if not incidents:
                 show_alert(console, record["alert"], indent="  ")

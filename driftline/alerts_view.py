@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from stream.feedback import Spent
     from stream.ledger import Found
 
-__all__ = ["show_accepted", "show_alert", "show_budget", "show_found", "show_incident"]
+__all__ = ["Record", "show_accepted", "show_alert", "show_budget", "show_found", "show_incident"]
 
 _COLOURS = {"critical": "red", "warning": "yellow", "info": "blue"}
 

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, NamedTuple
 
@@ -11,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from driftline.options import ConfigPath, byte_progress, out, record_progress
+from driftline.options import ConfigPath, byte_progress, out, record_progress, time_ms
 
 if TYPE_CHECKING:
     from detectors.alert import Alert, Incident, Metric
@@ -92,7 +91,7 @@ def backtest(
                 raise ConfigError("A topic is replayed alone, and in its own order.")
             totals = asyncio.run(_topic(run, inputs[0], (_bound(start), _bound(end)), report))
         else:
-            totals = _files(run, inputs, (_file_time(start), _file_time(end), sort), report)
+            totals = _files(run, inputs, (time_ms(start), time_ms(end), sort), report)
         report.end(totals)
 
 
@@ -145,30 +144,13 @@ async def _topic(
 
 def _bound(text: str | None) -> "Bound":
     """Read a time or a list of offsets."""
+    from detectors.errors import ConfigError
     from stream.topic_ranges import parse_bound
 
     try:
-        return _time(text)
-    except ValueError:
+        return time_ms(text)
+    except ConfigError:
         return parse_bound(text or "")
-
-
-def _time(text: str | None) -> int | None:
-    """Read a time as milliseconds; without a zone it is UTC."""
-    if text is None:
-        return None
-    time = datetime.fromisoformat(text)
-    return round(time.replace(tzinfo=time.tzinfo or UTC).timestamp() * 1000)
-
-
-def _file_time(text: str | None) -> int | None:
-    """Read a time; a file has no offsets."""
-    from detectors.errors import ConfigError
-
-    try:
-        return _time(text)
-    except ValueError as error:
-        raise ConfigError(f"{text!r} is no time; write it like 2026-11-23T12:00:00Z.") from error
 
 
 class _Report:

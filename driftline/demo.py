@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 
-import orjson
 from rich.console import Console
 from rich.markup import escape
 
-from detectors.alert import instant
+from detectors.alert import instant, instant_ms
 from detectors.errors import ServiceUnreachable
 from detectors.fit import fit
 from detectors.profile import Profile, render
@@ -26,6 +25,7 @@ from stream.connection import connection_of
 from stream.decode.json_events import decode
 from stream.emitting import BatchProducer
 from stream.fitting import fit_options
+from stream.ledger import Record
 from stream.names import TopicNames
 from stream.pushing import push_profile
 from stream.tailing import follow_alerts
@@ -223,18 +223,15 @@ class Demo:
             f"{judged:,} judged, {_count(self._alerts, 'alert')}[/dim]"
         )
 
-    def _on_alert(self, value: bytes) -> None:
+    def _on_alert(self, record: Record) -> None:
         """Show an alert, and decide whether it is the true one."""
-        record = orjson.loads(value)
         if "alert" not in record:
             return
         alert = record["alert"]
         show_alert(self._console, alert)
         self._alerts += alert["revision"] == 0
         fired = alert["status"] == "firing"
-        early = (
-            fired and datetime.fromisoformat(alert["time"]).timestamp() * 1000 <= self._broken_ms
-        )
+        early = fired and instant_ms(alert["time"]) <= self._broken_ms
         place = alert["slice"] in ({}, BROKEN_SLICE)
         true = fired and not early and place and alert["channel"] == BROKEN_CHANNEL
         if early:

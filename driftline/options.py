@@ -1,5 +1,6 @@
 """What several commands share: the configuration's option, and how progress looks."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-__all__ = ["ConfigPath", "byte_progress", "out", "record_progress"]
+__all__ = ["ConfigPath", "byte_progress", "out", "record_progress", "time_ms"]
 
 ConfigPath = Annotated[
     Path | None,
@@ -50,3 +51,25 @@ def record_progress(console: Console) -> Progress:
         transient=True,
         disable=not console.is_terminal,
     )
+
+
+def time_ms(text: str | None) -> int | None:
+    """Read an option's time in milliseconds; one without a zone is UTC.
+
+    Raises
+    ------
+    ConfigError
+        If it is no time.
+
+    >>> time_ms("2026-11-23T12:00:00.250"), time_ms("2026-11-23T13:00:00+01:00")
+    (1795435200250, 1795435200000)
+    """
+    from detectors.errors import ConfigError
+
+    if text is None:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(f"{text!r} is no time; write it like 2026-11-23T12:00:00Z.") from error
+    return round(time.replace(tzinfo=time.tzinfo or UTC).timestamp() * 1000)

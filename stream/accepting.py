@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
-from datetime import datetime
 from typing import Any, NamedTuple
 
 from detectors.accept import accepted
+from detectors.alert import instant_ms
 from detectors.errors import ConfigError
 from detectors.panes import UNSET, Entry, decode_part
 from detectors.profile import Profile, ProfileBook
@@ -66,7 +66,7 @@ async def accept(config: Config, start: str) -> Acceptance:
     chosen = [_stream(profile, alert) for alert in alerts]
     # The youngest change of all: before it, not all of them had their new level.
     onset = max(str(alert["onset"]) for alert in alerts)
-    cells = await _cells_since(config, profile, known, _ms(onset))
+    cells = await _cells_since(config, profile, known, instant_ms(onset))
     new = accepted(profile, chosen, cells, config.policy)
     in_force = await push_profile(config, new)
     return Acceptance(profile, new, onset, in_force or "the beginning")
@@ -135,7 +135,3 @@ def _entries(values: Sequence[bytes], known: Collection[str]) -> tuple[list[Entr
             seen.add((*place, header.a, header.o, header.part))
             entries += [entry for entry in part.entries if entry.profile in known]
     return entries, min(clocks.values(), default=0)
-
-
-def _ms(text: str) -> int:
-    return round(datetime.fromisoformat(text).timestamp() * 1000)

@@ -41,7 +41,7 @@ def load_config(path: Path | None, environ: Mapping[str, str] = os.environ) -> C
         if name.startswith("DRIFTLINE_") and section in Config.__struct_fields__ and key:
             content = raw.setdefault(section, {})
             if isinstance(content, dict):
-                content[key] = value if _is_secret(section, key) else _value(value)
+                content[key] = value if _is_secret(section, key) else _value(name, value)
     _check_known(raw, where)
     preset = raw.get("time", {}).get("preset")
     if isinstance(preset, str):
@@ -62,7 +62,7 @@ def _read(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"The configuration {path} cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"The configuration {path} is not TOML: {error}.") from error
 
 
@@ -90,11 +90,14 @@ def _refuse_secrets(raw: Mapping[str, Any], where: str) -> None:
                 )
 
 
-def _value(text: str) -> Any:
+def _value(name: str, text: str) -> Any:
     """Read an environment variable as a TOML value, or else as a plain string."""
     try:
+        text.encode()
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"The environment variable {name} is not UTF-8.") from error
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text
 
 

@@ -6,11 +6,10 @@ worker on a prefix publishes its semantic configuration; a later one must agree 
 
 import asyncio
 import math
-from datetime import datetime
 
 import msgspec
 
-from detectors.alert import instant
+from detectors.alert import instant, instant_ms
 from detectors.epochs import Epochs
 from detectors.errors import ConfigError, SnapshotTooNew
 from detectors.panes import UNSET
@@ -84,14 +83,6 @@ def effective_from(w_max_ms: int, bucket_seconds: tuple[int, ...]) -> int:
         return 0
     step = math.lcm(*bucket_seconds) * 1000
     return -(-(w_max_ms + MARGIN_MS) // step) * step
-
-
-def _instant_ms(text: str) -> int:
-    """Read a time; one without a zone would be another time on another machine."""
-    time = datetime.fromisoformat(text)
-    if time.tzinfo is None:
-        raise ValueError(f"{text} has no zone")
-    return round(time.timestamp() * 1000)
 
 
 class Control:
@@ -186,7 +177,7 @@ class Control:
             return
         try:
             record = msgspec.json.decode(value.decode(), type=ControlRecord)
-            start_ms = _instant_ms(record.effective_from)
+            start_ms = instant_ms(record.effective_from)
         except (ValueError, RecursionError) as error:
             raise ConfigError(f"A record of {self._topic} is not driftline's: {error}.") from error
         if record.kind == "profile":

@@ -4,12 +4,11 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
 
-from detectors.alert import instant
+from detectors.alert import instant, instant_ms
 from detectors.errors import ConfigError
 from detectors.policy import budget_per_week
 from stream.config import Config
@@ -114,7 +113,7 @@ def spent(
     verdicts: dict[str, Counter[str]] = {model: Counter() for model in models}
     for one, revisions in ledger.incidents.items():
         found = Found("incident", one, [revisions[n] for n in sorted(revisions)])
-        model, opened_ms = found.last["model"], _instant_ms(found.revisions[0]["time"])
+        model, opened_ms = found.last["model"], instant_ms(found.revisions[0]["time"])
         age = now_ms - opened_ms
         known = verdicts.setdefault(model, Counter())
         if 0 <= age < 7 * _WEEKS * _DAY_MS:
@@ -125,7 +124,3 @@ def spent(
         Spent(model, accepted_per_week, week[model], counts)
         for model, counts in sorted(verdicts.items())
     ]
-
-
-def _instant_ms(text: str) -> int:
-    return round(datetime.fromisoformat(text).timestamp() * 1000)

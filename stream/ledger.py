@@ -7,13 +7,12 @@ record that came twice counts once.
 import asyncio
 from collections import defaultdict
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
 import orjson
 
-from detectors.alert import Alert, Incident
+from detectors.alert import Alert, Incident, instant_ms
 from detectors.errors import ConfigError
 from stream.config import Config
 from stream.connection import connection_of
@@ -64,7 +63,7 @@ def decode_record(value: bytes, topic: str) -> Record:
             time = msgspec.convert(record, _Answer).time
         else:
             time = msgspec.convert(record, Incident).time
-        datetime.fromisoformat(time)
+        instant_ms(time)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"A record of {topic} is not driftline's: {error}.") from error
     return record

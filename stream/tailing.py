@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream.config import Config
 from stream.connection import connection_of
+from stream.ledger import Record, decode_record
 from stream.names import TopicNames
 from stream.topics import partition_count
 
@@ -16,7 +16,7 @@ _POLL_MS = 500
 
 
 async def follow_alerts(
-    config: Config, since_ms: int | None, show: Callable[[bytes], None]
+    config: Config, since_ms: int | None, show: Callable[[Record], None]
 ) -> None:
     """Show alert and incident records published from now on, or since a time; until cancelled.
 
@@ -26,6 +26,8 @@ async def follow_alerts(
     ------
     ServiceUnreachable
         If there are no such topics yet, or Kafka does not answer.
+    ConfigError
+        If a record is not one of driftline's.
     """
     connection, names = connection_of(config.kafka), TopicNames(config.kafka.prefix)
     counts = {t: partition_count(connection, t) for t in (names.alerts, names.incidents)}
@@ -36,16 +38,20 @@ async def follow_alerts(
         await _seek(consumer, partitions, since_ms)
         while True:
             batches = await consumer.getmany(timeout_ms=_POLL_MS)
-            values = [record.value for batch in batches.values() for record in batch]
-            for value in sorted(filter(None, values), key=_moment):
-                show(value)
+            found = [
+                decode_record(record.value, tp.topic)
+                for tp, batch in batches.items()
+                for record in batch
+                if record.value
+            ]
+            for record in sorted(found, key=_moment):
+                show(record)
     finally:
         await consumer.stop()
 
 
-def _moment(value: bytes) -> tuple[str, bool]:
+def _moment(record: Record) -> tuple[str, bool]:
     """Give the time in a record, and whether it is an alert's."""
-    record = orjson.loads(value)
     alert = record.get("alert")
     return (alert or record)["time"], alert is not None
 

@@ -35,6 +35,9 @@ ONLY_IN = {
     "prometheus_client": {"stream/metrics.py"},
     "river": {"detectors/drift/river_plugin.py", "driftline/bench/naive.py"},
 }
+# What runs code that stands in its input.
+UNSAFE = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
+UNSAFE_CALLS = {"eval", "exec", "allow_pickle"}
 EMITTER = {"driftline/emitter.py", "driftline/__init__.py"}
 
 SAYS_NOTHING = {"common", "helper", "helpers", "manager", "misc", "util", "utils"}
@@ -113,6 +116,21 @@ def test_a_third_party_is_known_only_where_it_may_be() -> None:
 
 def exempt(name: str) -> set[str]:
     return {party for party, places in ONLY_IN.items() if name in places}
+
+
+def test_nothing_that_is_read_can_run_code() -> None:
+    wrong = {name: found for name, _, tree in of_packages() if (found := unsafe(tree))}
+    assert wrong == {}
+    assert unsafe(ast.parse("from pickle import loads")) == {"pickle"}
+    assert unsafe(ast.parse("np.load(path, allow_pickle=True)")) == {"allow_pickle"}
+    assert unsafe(ast.parse("eval(text)")) == {"eval"}
+
+
+def unsafe(tree: ast.Module) -> set[str]:
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    named = {ast.unparse(call.func) for call in calls}
+    named |= {keyword.arg for call in calls for keyword in call.keywords if keyword.arg}
+    return imports(tree) & UNSAFE | named & UNSAFE_CALLS
 
 
 def test_the_emitter_imports_nothing_of_the_rest() -> None:

@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 
 from detectors.alert import instant
@@ -18,7 +17,7 @@ AMOUNT = "feature:amount"
 
 def seen(
     after_ms: int, channel: str = AMOUNT, where: dict[str, str] | None = None, **fields: Any
-) -> bytes:
+) -> dict[str, Any]:
     alert = {
         "id": "0",
         "revision": 0,
@@ -32,10 +31,10 @@ def seen(
         "threshold": 8.0,
         "summary": f"{channel} has changed",
     }
-    return orjson.dumps({"alert": alert | fields})
+    return {"alert": alert | fields}
 
 
-def outcome(*values: bytes) -> int | None:
+def outcome(*values: dict[str, Any]) -> int | None:
     demo = Demo(once=True, seed=1)
     demo._broken_ms = BROKEN_MS
     for value in values:

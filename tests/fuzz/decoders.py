@@ -28,6 +28,7 @@ from stream.config import Config, semantics_of
 from stream.control import Control
 from stream.decode.json_events import decode
 from stream.ledger import decode_record
+from tests.fuzz import files
 from tests.fuzz.mutators import mutated, mutated_json
 
 __all__ = ["DECODERS", "Decoder"]
@@ -216,4 +217,9 @@ DECODERS = (
     Decoder("control", from_seeds(mutated_json, lambda: records("control.records")), run_control),
     Decoder("profile", make_profile, run_profile),
     Decoder("ledger", from_seeds(mutated_json, lambda: records("ledger.records")), run_ledger),
+    Decoder("rows", files.make_rows, files.run_rows),
+    Decoder("retime", from_seeds(mutated_json, event_seeds), files.run_retimed),
+    Decoder("time", from_seeds(mutated, lambda: files.MOMENTS), files.run_time),
+    Decoder("bound", files.make_bound, files.run_bound),
+    Decoder("config", files.make_config, files.run_config),
 )

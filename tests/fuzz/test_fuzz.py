@@ -1,13 +1,17 @@
 """Twenty thousand cases in every push; the full campaign is a command (see __main__)."""
 
 import random
+import zlib
 
+import orjson
 import pytest
 
 from detectors.errors import ConfigError
 from detectors.events import REJECT_CODES
+from stream.decode.times import text_ms
 from tests.fuzz.campaign import DECODE_BYTES_MAX, Finding, case, fuzz, peak_bytes, shares, table
 from tests.fuzz.decoders import ACCEPTED, DECODERS, Decoder
+from tests.fuzz.sites import FUZZED, TRUSTED, entered, sites, sites_in
 
 CASES = 20_000
 SEED = 5
@@ -16,7 +20,7 @@ SEED = 5
 @pytest.mark.parametrize("decoder", DECODERS, ids=lambda d: d.name)
 def test_whatever_the_bytes_are_there_is_a_value_or_a_named_refusal(decoder: Decoder) -> None:
     count = shares(DECODERS, CASES)[decoder.name]
-    assert count >= 2_000
+    assert count >= 1_000
     tally = fuzz(decoder, SEED, range(count))
     assert count == tally.outcomes.total()
     assert 0.05 < tally.outcomes[ACCEPTED] / count < 0.9
@@ -26,6 +30,31 @@ def test_whatever_the_bytes_are_there_is_a_value_or_a_named_refusal(decoder: Dec
 def test_the_mutations_reach_every_reject_code_but_the_one_for_size() -> None:
     tally = fuzz(DECODERS[0], SEED, range(8_000))
     assert {ACCEPTED, *REJECT_CODES} - tally.outcomes.keys() <= {"too_large"}
+
+
+def test_every_place_that_reads_from_outside_is_fuzzed_or_trusted_for_a_reason() -> None:
+    """Name a new one in sites.py: with the decoder that reaches it, or with the reason."""
+    assert sites() == FUZZED.keys() | TRUSTED.keys()
+    assert not FUZZED.keys() & TRUSTED.keys()
+    assert set(FUZZED.values()) == {decoder.name for decoder in DECODERS} - {"commit"}
+
+
+@pytest.mark.parametrize("decoder", DECODERS, ids=lambda d: d.name)
+def test_the_cases_of_a_decoder_enter_what_it_is_said_to_fuzz(decoder: Decoder) -> None:
+    places = {place for place, name in FUZZED.items() if name == decoder.name}
+    assert places <= entered(lambda: fuzz(decoder, SEED, range(300)))
+
+
+def test_a_place_that_nobody_named_would_be_found() -> None:
+    source = """
+class Reader:
+    async def take(self):
+        def inner(value):
+            return msgspec.json.decode(value)
+        return [orjson.loads(v) for v in self.values]
+"""
+    assert sites_in(source) == {"Reader.take", "Reader.take.inner"}
+    assert {"tests/fuzz/sites.py:sites_in"} <= entered(lambda: sites_in(source))
 
 
 def test_a_case_is_made_again_from_its_number() -> None:
@@ -56,6 +85,24 @@ def test_no_event_takes_more_than_16_mib_to_decode(name: str) -> None:
     event, content = DECODERS[0], large_values()[name]
     event.outcome(content)
     assert peak_bytes(event, content) <= DECODE_BYTES_MAX
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "fault"),
+    [
+        ("snapshot", "stream.checkpoint._UNREADABLE", (zlib.error, ValueError)),
+        ("rows", "stream.tables._written", orjson.dumps),
+        ("ledger", "stream.ledger.instant_ms", lambda text: text[30]),
+        ("time", "tests.fuzz.files.text_ms", lambda text: None if "." in text else text_ms(text)),
+    ],
+)
+def test_a_fault_that_is_put_into_a_decoder_is_found(
+    monkeypatch: pytest.MonkeyPatch, name: str, place: str, fault: object
+) -> None:
+    (decoder,) = (one for one in DECODERS if one.name == name)
+    monkeypatch.setattr(place, fault)
+    with pytest.raises(Finding, match=f"python -m tests.fuzz --seed {SEED} --only {name} --case"):
+        fuzz(decoder, SEED, range(3_000))
 
 
 def broken(content: bytes) -> str:

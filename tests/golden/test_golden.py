@@ -9,7 +9,9 @@ its own:
 """
 
 import asyncio
+import shutil
 import sys
+import tomllib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -37,6 +39,8 @@ from stream.ledger import Ledger
 
 HERE = Path(__file__).parent
 VERSIONS = sorted(path for path in HERE.iterdir() if path.is_dir() and path.name != "__pycache__")
+FILES = {f"{name}.records" for name in ("control", "ledger", "parts", "snapshot", "snapshot_after")}
+FILES |= {"commit.txt", "effects.jsonl", "profile.json", "told.json"}
 PANE_MS = 60_000
 PARTITIONS = 2
 
@@ -81,6 +85,13 @@ def known(now: Any, then: Any) -> Any:
     if isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
         return [known(*pair) for pair in zip(now, then, strict=True)]
     return now
+
+
+def test_every_version_has_all_its_records() -> None:
+    project = tomllib.loads((HERE.parents[1] / "pyproject.toml").read_text())["project"]
+    assert project["version"] in [version.name for version in VERSIONS]
+    for version in VERSIONS:
+        assert {path.name for path in version.iterdir()} == FILES
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=lambda v: v.name)
@@ -137,6 +148,21 @@ class TestGolden:
                 msgspec.convert(revision, Alert)
         for revision in ledger.incidents[incident].values():
             msgspec.convert(revision, Incident)
+
+    def test_one_wrong_event_in_a_golden_part_is_noticed(
+        self, version: Path, tmp_path: Path
+    ) -> None:
+        """Or what these tests compare would not depend on the golden records."""
+        copied = Path(shutil.copytree(version, tmp_path / version.name))
+        parts = [decode_part(value) for value in records(version, "parts.records")]
+        at = next(i for i, part in enumerate(parts) if part.entries)
+        entry, *rest = parts[at].entries
+        more = msgspec.structs.replace(entry, events=entry.events + 1)
+        parts[at] = msgspec.structs.replace(parts[at], entries=(more, *rest))
+        content = msgspec.msgpack.encode([part.encode() for part in parts])
+        (copied / "parts.records").write_bytes(content)
+        with pytest.raises(AssertionError):
+            self.test_the_parts_applied_to_the_snapshot_give_the_bytes_they_gave(copied)
 
     def test_fields_that_came_later_have_defaults(self, version: Path) -> None:
         first = Header(
