@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 NIGHTLY := chaos simulate fuzz soak
-.PHONY: help setup demo test check lint format lock clean $(NIGHTLY)
+.PHONY: help setup demo test check lint bench-check format lock clean $(NIGHTLY)
 .DELETE_ON_ERROR:
 
 VENV := .venv
@@ -14,7 +14,7 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 say = @printf '==> %s\n'
 
 help:  ## Print this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(BIN)/.installed $(BIN)/.jars  ## Set up .venv and Kafka's jars; demo and test do it by themselves
 
@@ -49,6 +49,10 @@ fuzz: $(BIN)/.installed  ## Feed 1,000,000 mutated records to every decoder
 soak: setup  ## Watch memory and handles over 50M events in the core and 10M through Kafka
 	$(say) 'Soak'
 	@$(BIN)/python -m tests.soak
+
+bench-check: setup  ## Compare ratios of speed with the stored ones: a drop of 15 % fails (5 minutes)
+	$(say) 'Ratios of speed, against docs/benchmarks/performance-baseline.json'
+	@$(BIN)/driftline bench check
 
 format: $(BIN)/.installed  ## Format the code, and mend what ruff can mend
 	@$(BIN)/ruff check --fix-only --quiet .

@@ -47,16 +47,21 @@ class Emitted(NamedTuple):
 class BatchProducer:
     """Send many small values to numbered partitions, one record batch a call and partition."""
 
-    def __init__(self, connection: Connection, topic: str, partitions: int) -> None:
-        """Prepare; `async with` connects."""
+    def __init__(
+        self, connection: Connection, topic: str, partitions: int, **options: object
+    ) -> None:
+        """Prepare with a producer's options; `async with` connects."""
         self.sent = 0
+        self._options = options
         self._topic = topic
         self._partitions = partitions
         self._connection = connection
 
     async def __aenter__(self) -> Self:
         """Connect; raise ServiceUnreachable if Kafka does not answer."""
-        self._producer = await self._connection.producer(max_batch_size=_BATCH_BYTES)
+        self._producer = await self._connection.producer(
+            max_batch_size=_BATCH_BYTES, **self._options
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:

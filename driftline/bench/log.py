@@ -16,6 +16,7 @@ from stream.emitting import BatchProducer
 from stream.names import TopicNames
 from stream.outbox import Outbox
 from stream.reader import PrivateReader
+from stream.topics import TopicSpec, ensure_topics
 
 __all__ = ["Counted", "EventLog", "event_log"]
 
@@ -42,16 +43,27 @@ class EventLog:
         self._partitions = partitions
         self._admin = connection.admin_client()
 
-    def fill(self, chunks: Iterable[list[bytes]], on_events: Callable[[int], None]) -> None:
+    def fill(
+        self,
+        chunks: Iterable[list[bytes]],
+        on_events: Callable[[int], None],
+        compression: str | None = None,
+    ) -> None:
         """Write events round the partitions, and a tick behind the last of each.
 
         A pane ends with a tick, so nothing is left open that only time would close.
         """
-        asyncio.run(self._fill(chunks, on_events))
+        asyncio.run(self._fill(chunks, on_events, compression))
 
-    async def _fill(self, chunks: Iterable[list[bytes]], on_events: Callable[[int], None]) -> None:
-        partitions = self._partitions[0]
-        async with BatchProducer(self._connection, self.names.events, partitions) as producer:
+    async def _fill(
+        self,
+        chunks: Iterable[list[bytes]],
+        on_events: Callable[[int], None],
+        compression: str | None,
+    ) -> None:
+        partitions, options = self._partitions[0], {"compression_type": compression}
+        writing = BatchProducer(self._connection, self.names.events, partitions, **options)
+        async with writing as producer:
             for chunk in chunks:
                 await producer.send(chunk)
                 on_events(len(chunk))
@@ -68,6 +80,27 @@ class EventLog:
         ends = self._ends(topic)
         commits = self._admin.list_group_offsets(group).get(group, {})
         return all(tp in commits and commits[tp].offset == ends[tp] for tp in ends)
+
+    def committed_events(self, group: str, topic: str) -> int:
+        """Count the offsets of a topic that a group has committed."""
+        commits = self._admin.list_group_offsets(group).get(group, {})
+        return sum(commit.offset for tp, commit in commits.items() if tp.topic == topic)
+
+    def last_write(self) -> float:
+        """Give when the last summary or metric was written, in seconds since the epoch."""
+        partitions = range(self._partitions[1])
+        asked = {
+            TopicPartition(topic, p): OffsetSpec.MAX_TIMESTAMP
+            for topic in (self.names.summaries, self.names.metrics)
+            for p in partitions
+        }
+        found = self._admin.list_partition_offsets(asked).values()
+        return max(one.timestamp for one in found) / 1000
+
+    def create(self, topics: Iterable[str], partitions: int) -> None:
+        """Create more topics of the prefix, for what other programs write."""
+        wanted = [TopicSpec(topic, partitions, {}) for topic in topics]
+        ensure_topics(self._connection, wanted)
 
     def _ends(self, topic: str) -> dict[TopicPartition, int]:
         count = self._partitions[topic == self.names.summaries]

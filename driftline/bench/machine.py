@@ -13,16 +13,17 @@ __all__ = ["machine"]
 _LIBRARIES = ("faust-streaming", "aiokafka", "river", "numba", "numpy", "msgspec", "orjson")
 
 
-def machine(bootstrap: str, core: int | None) -> str:
+def machine(bootstrap: str, core: int | None) -> tuple[str, str]:
     """Describe in two lines the machine, and the versions that were measured."""
     local = localkafka.status()
-    kafka = KAFKA_VERSION if local and local.bootstrap == bootstrap else f"at {bootstrap}"
+    kafka = f"Kafka {KAFKA_VERSION}, "
+    if not local or local.bootstrap != bootstrap:
+        kafka = f"Kafka at {bootstrap}, " if bootstrap else ""
     pinned = "workers not pinned" if core is None else f"workers pinned to core {core}"
     libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
     return (
-        f"{_processor()}, {os.cpu_count()} cores, {pinned}\n"
-        f"Kafka {kafka}, Python {platform.python_version()}, driftline {version('driftline')}, "
-        f"{libraries}"
+        f"{_processor()}, {os.cpu_count()} cores, {pinned}",
+        f"{kafka}Python {platform.python_version()}, driftline {version('driftline')}, {libraries}",
     )
 
 

@@ -1,6 +1,7 @@
 """Processes under measurement: pinned to one core, logged to a file, ended by their own id."""
 
 import contextlib
+import math
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import msgspec
 from detectors.errors import DriftlineError
 from stream.supervisor import SUPERVISED
 
-__all__ = ["Bench", "Process", "core_to_pin", "running"]
+__all__ = ["Bench", "Process", "core_to_pin", "pinned", "python", "running"]
 
 _STOP_SECONDS = 15.0
 _POLL_SECONDS = 0.05
@@ -24,8 +25,9 @@ _LOG_BYTES_SHOWN = 1_500
 _PIN = """
 import os, sys
 os.sched_setaffinity(0, {int(sys.argv[1])})
-os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
+os.execvp(sys.argv[2], sys.argv[2:])
 """
+_PROC = Path("/proc")
 
 
 class Bench(NamedTuple):
@@ -41,6 +43,18 @@ class _Line(msgspec.Struct):
 
     event: str = ""
     timestamp: str = ""
+    partitions: list[str] = []
+
+
+def pinned(core: int | None, command: Sequence[str]) -> list[str]:
+    """Give the command that runs another on one core; None: on all."""
+    pin = [] if core is None else [sys.executable, "-c", _PIN, str(core)]
+    return [*pin, *command]
+
+
+def python(*arguments: str) -> list[str]:
+    """Give the command that runs a module of this Python."""
+    return [sys.executable, "-m", *arguments]
 
 
 def core_to_pin() -> int | None:
@@ -51,14 +65,13 @@ def core_to_pin() -> int | None:
 class Process:
     """A running program; `running` starts and ends it."""
 
-    def __init__(self, bench: Bench, name: str, arguments: Sequence[str]) -> None:
-        """Start `python -m arguments`; what it prints goes to a file of the directory."""
+    def __init__(self, bench: Bench, name: str, command: Sequence[str]) -> None:
+        """Start a command; what it prints goes to a file of the directory."""
         self.name = name
         self._log = bench.directory / f"{name}.log"
-        pin = [] if bench.core is None else ["-c", _PIN, str(bench.core)]
         with self._log.open("wb") as log:
             self._popen = subprocess.Popen(
-                [sys.executable, *pin, "-m", *arguments],
+                pinned(bench.core, command),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -86,6 +99,33 @@ class Process:
             if time.monotonic() > deadline:
                 raise self._error(f"was not ready within {within_seconds:g} s")
             time.sleep(_POLL_SECONDS)
+
+    def assigned(self) -> frozenset[str]:
+        """Give the partitions that it took last; none if it has not said so yet."""
+        partitions: list[str] = []
+        for line in self._log.read_bytes().splitlines():
+            with contextlib.suppress(msgspec.MsgspecError, ValueError):
+                found = msgspec.json.decode(line, type=_Line)
+                if found.event in {"assigned", "revoked"}:
+                    partitions = found.partitions if found.event == "assigned" else []
+        return frozenset(partitions)
+
+    def cpu_seconds(self) -> float:
+        """Give the processor time that it has used; nan where the system does not tell."""
+        try:
+            fields = (_PROC / str(self._popen.pid) / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return math.nan
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory_bytes(self, field: str = "VmRSS") -> float:
+        """Give its resident memory now, or (VmHWM) at most; nan where the system does not tell."""
+        try:
+            status = (_PROC / str(self._popen.pid) / "status").read_text()
+        except OSError:
+            return math.nan
+        values = [line.split()[1] for line in status.splitlines() if line.startswith(field)]
+        return int(values[0]) * 1024 if values else math.nan
 
     def check_alive(self) -> None:
         """Raise DriftlineError if the process has ended."""
@@ -119,9 +159,9 @@ class Process:
 
 
 @contextlib.contextmanager
-def running(bench: Bench, name: str, arguments: Sequence[str]) -> Iterator[Process]:
-    """Run a program for the length of a `with` block."""
-    process = Process(bench, name, arguments)
+def running(bench: Bench, name: str, command: Sequence[str]) -> Iterator[Process]:
+    """Run a command for the length of a `with` block."""
+    process = Process(bench, name, command)
     try:
         yield process
     finally:

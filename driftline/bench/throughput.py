@@ -1,62 +1,43 @@
 """Throughput: driftline's worker against a naive one, on the same events, core and broker.
 
-One topic of a real broker is filled once.  Each round then runs the naive worker on its
-first events and the driftline worker on all of them, each pinned to the same one core (the
-broker is not); so what else the machine does meets both.
+Topics of a real broker are filled once.  Each round then runs every contender, pinned to the
+same one core (the broker is not pinned); so what else the machine does meets all of them.
 
-    naive      from its first event taken to its last one done
-    driftline  from the log line with which observe takes its partitions, before its first
-               fetch, to the last commit of observe *and* judge, asked for every 10 ms
+    naive        Faust and river, from its first event taken to its last one done
+    record path  `driftline worker`, both roles, with a Python object for each fetched record
+    hot path     the same with the fetched bytes read where they lie
+    zstd         the hot path on a topic with the same events, compressed
+    no Faust     the hot path's own code in a bare loop: raw fetch, walk, scan, accumulate
 """
 
-import asyncio
-import os
-import secrets
-import time
-from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 
 import msgspec
 
-from detectors.errors import DriftlineError
-from detectors.fit import fit
-from detectors.profile import Profile
-from driftline.bench.events import START, events
-from driftline.bench.log import EventLog, event_log
-from driftline.bench.processes import Bench, Process, core_to_pin, running
-from stream.config import Config
-from stream.config_file import load_config
-from stream.connection import connection_of
-from stream.decode.json_events import decode
-from stream.fitting import fit_options
-from stream.names import TopicNames
-from stream.pushing import push_profile
-from stream.worker import prepare_topics
+from driftline.bench.limit import why_no_limit
+from driftline.bench.options import Options
+from driftline.bench.place import Place, Wanted, place
+from driftline.bench.processes import python, running
+from driftline.bench.results import Ratio, Result, Told, interleaved
+from driftline.bench.workers import Worked, run_worker
+from stream.config import KafkaConfig
 
-__all__ = ["Measured", "Plan", "Round", "measure"]
+__all__ = ["HOT", "RECORDS", "Measured", "own_setting", "run", "run_naive", "run_own"]
 
-_REFERENCE_EVENTS = 60_000
-_REFERENCE_PER_SECOND = 100
+HOT, RECORDS = "hot path", "record path"
 _START_SECONDS = 120.0
-_SILENT_SECONDS = 120.0
-_POLL_SECONDS = 0.05
-
-
-class Plan(NamedTuple):
-    """Say what to measure: events for each worker, rounds, the seed, and naive seconds at most."""
-
-    events: int
-    naive_events: int
-    rounds: int
-    seed: int = 1
-    naive_seconds: float = 30.0
+RATIOS = (
+    Ratio("hot path / naive", HOT, ("naive",)),
+    Ratio("record path / naive", RECORDS, ("naive",)),
+    Ratio("hot path / record path", HOT, (RECORDS,)),
+    Ratio("share of the limit without Faust", HOT, ("no Faust",)),
+    Ratio("zstd / uncompressed", "zstd", (HOT,)),
+)
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """Hold one worker's result: events, and the seconds that they took."""
+    """Hold what a program measured of itself: events, and the seconds that they took."""
 
     events: int
     seconds: float
@@ -67,138 +48,89 @@ class Measured(msgspec.Struct, frozen=True):
         return self.events / self.seconds
 
 
-class Round(NamedTuple):
-    """Hold both workers' results of one round."""
-
-    naive: Measured
-    driftline: Measured
-
-    @property
-    def ratio(self) -> float:
-        """Say how many times faster driftline was."""
-        return self.driftline.rate / self.naive.rate
-
-
-class _Place(NamedTuple):
-    """Hold what every round needs."""
-
-    plan: Plan
-    config: Config
-    config_path: Path | None
-    bench: Bench
-    log: EventLog
-    profile: Profile
-
-
-def measure(
-    plan: Plan, config_path: Path | None, bootstrap: str, tell: Callable[[str], None]
-) -> Iterator[Round]:
-    """Fill a topic, and give one round after the other; nothing stays on the broker.
+def run(options: Options, told: Told) -> Result:
+    """Fill the topics, and run all contenders in each round; nothing stays on the broker.
 
     Raises
     ------
     DriftlineError
         If a worker ends, hangs, or counts other events than it was given.
     """
-    prefix = f"bench-{secrets.token_hex(4)}"
-    environ = {"DRIFTLINE_KAFKA_BOOTSTRAP": bootstrap, "DRIFTLINE_KAFKA_PREFIX": prefix}
-    config = load_config(config_path, os.environ | environ)
-    tell(f"Fitting a profile on {_REFERENCE_EVENTS:,} reference events")
-    profile = _profile(plan, config)
-    connection = connection_of(config.kafka)
-    partitions = prepare_topics(config.kafka, connection)
-    with (
-        event_log(connection, TopicNames(prefix), partitions) as log,
-        TemporaryDirectory(prefix="driftline-bench-") as directory,
-    ):
-        _fill(plan, log, tell)
-        bench = Bench(core_to_pin(), Path(directory), environ)
-        place = _Place(plan, config, config_path, bench, log, profile)
-        for number in range(1, plan.rounds + 1):
-            tell(f"Round {number} of {plan.rounds}: the naive worker")
-            naive = _run_naive(place, bootstrap, number)
-            tell(f"Round {number} of {plan.rounds}: the driftline worker")
-            yield Round(naive, _run_driftline(place))
-            log.clear(keep_events=True)
+    wanted = Wanted(options.events, options.seed, config_path=options.config_path)
+    with ExitStack() as stack:
+        plain = stack.enter_context(place(wanted, options.bootstrap, told))
+        packed = wanted._replace(compression="zstd")
+        zstd = stack.enter_context(place(packed, options.bootstrap, told, plain.profile))
+        counter = iter(range(1, options.rounds + 1))
+        cpu: dict[str, list[Worked]] = {}
 
+        def own(name: str, where: Place, environ: Mapping[str, str]) -> Callable[[], float]:
+            return lambda: _kept(cpu, name, run_worker(where, environ)).rate
 
-def _profile(plan: Plan, config: Config) -> Profile:
-    """Fit the profile on events of the same kind, drawn with another seed, from a day before."""
-    chunks = events(
-        _REFERENCE_EVENTS,
-        plan.seed + 1,
-        start=START - timedelta(days=1),
-        events_per_second=_REFERENCE_PER_SECOND,
+        contenders: dict[str, Callable[[], float]] = {
+            "naive": lambda: run_naive(plain, options, next(counter)).rate,
+            RECORDS: own(RECORDS, plain, own_setting(RECORDS)),
+            HOT: own(HOT, plain, own_setting(HOT)),
+            "zstd": own("zstd", zstd, own_setting(HOT)),
+        }
+        not_run = {}
+        if reason := why_no_limit():
+            not_run["no Faust"] = reason
+        else:
+            contenders["no Faust"] = lambda: run_own(plain, "driftline.bench.limit").rate
+        rounds = tuple(interleaved(contenders, options.rounds, told))
+    return Result(
+        bench="throughput",
+        says=__doc__.partition("\n\n")[2].strip(),
+        unit="events/s",
+        rounds=rounds,
+        ratios=RATIOS,
+        figures=_cpu_figures(cpu),
+        not_run=not_run,
     )
-    reference = [e for c in chunks for e in decode(c, None, config.limits).events]
-    return fit(reference, fit_options(config, reference), config.policy)
 
 
-def _fill(plan: Plan, log: EventLog, tell: Callable[[str], None]) -> None:
-    written = 0
-
-    def show(more: int) -> None:
-        nonlocal written
-        written += more
-        tell(f"Writing events: {written:,} of {plan.events:,}")
-
-    log.fill(events(plan.events, plan.seed), show)
+def _kept(found: dict[str, list[Worked]], name: str, worked: Worked) -> Worked:
+    found.setdefault(name, []).append(worked)
+    return worked
 
 
-def _run_naive(place: _Place, bootstrap: str, number: int) -> Measured:
+def _cpu_figures(cpu: Mapping[str, list[Worked]]) -> dict[str, float]:
+    """Give the least processor time an event that each contender took, by role."""
+    figures = {}
+    for name, runs in cpu.items():
+        for role in ("observe", "judge"):
+            seconds = min(getattr(one, f"{role}_cpu_seconds") / one.events for one in runs)
+            figures[f"{name}: {role} cpu us/event"] = seconds * 1e6
+        figures[f"{name}: observe MiB"] = max(one.observe_bytes_max for one in runs) / 2**20
+        figures[f"{name}: judge MiB"] = max(one.judge_bytes_max for one in runs) / 2**20
+    return figures
+
+
+def own_setting(path: str) -> dict[str, str]:
+    """Give the environment in which a worker takes the record path, or the hot one."""
+    if "fetch" not in KafkaConfig.__struct_fields__:
+        return {}
+    return {"DRIFTLINE_KAFKA_FETCH": "records"} if path == RECORDS else {}
+
+
+def run_naive(where: Place, options: Options, number: int) -> Measured:
     """Let the naive worker measure itself on the topic's first events."""
-    plan, names = place.plan, place.log.names
-    arguments = ["driftline.bench.naive", "--bootstrap", bootstrap, "--topic", names.events]
-    arguments += ["--group", f"{names.prefix}.naive-{number}"]
-    arguments += ["--partitions", str(place.config.kafka.events_partitions)]
-    arguments += ["--events", str(plan.naive_events), "--seconds", str(plan.naive_seconds)]
-    result = place.bench.directory / f"naive-{number}.json"
-    arguments += ["--result", str(result)]
-    with running(place.bench, "naive", arguments) as process:
-        line = process.result(result, _START_SECONDS + plan.naive_seconds)
-    return msgspec.json.decode(line, type=Measured)
+    names = where.log.names
+    arguments = ["--group", f"{names.prefix}.naive-{number}"]
+    arguments += ["--partitions", str(where.config.kafka.events_partitions)]
+    arguments += ["--events", str(min(options.naive_events, options.events))]
+    arguments += ["--seconds", str(options.naive_seconds)]
+    return run_own(where, "driftline.bench.naive", arguments, options.naive_seconds)
 
 
-def _run_driftline(place: _Place) -> Measured:
-    """Run judge and observe, as `driftline worker` does, until both have committed it all."""
-    prepare_topics(place.config.kafka, connection_of(place.config.kafka))
-    asyncio.run(push_profile(place.config, place.profile))
-    arguments = ["driftline", "worker"]
-    if place.config_path is not None:
-        arguments += ["--config", str(place.config_path.absolute())]
-    with running(place.bench, "judge", [*arguments, "--only", "judge"]) as judge:
-        judge.logged("assigned", _START_SECONDS)
-        with running(place.bench, "observe", [*arguments, "--only", "observe"]) as observe:
-            started = observe.logged("assigned", _START_SECONDS)
-            _await_commits(place, (observe, judge))
-            seconds = time.time() - started
-    _check(place.plan, place.log)
-    return Measured(place.plan.events, seconds)
-
-
-def _await_commits(place: _Place, processes: Sequence[Process]) -> None:
-    """Wait until observe has committed every event, and then judge every summary."""
-    log, names = place.log, place.log.names
-    deadline = time.monotonic() + _SILENT_SECONDS + place.plan.events / 1000
-    for group, topic in (
-        (names.observe_group, names.events),
-        (names.judge_group, names.summaries),
-    ):
-        while not log.committed(group, topic):
-            for process in processes:
-                process.check_alive()
-            if time.monotonic() > deadline:
-                raise DriftlineError(f"The group {group} does not get to the end of {topic}.")
-            time.sleep(_POLL_SECONDS)
-
-
-def _check(plan: Plan, log: EventLog) -> None:
-    """Refuse a run whose summaries do not hold every event once."""
-    counted = log.counted()
-    ticks = counted.read - counted.accepted
-    if counted.accepted != plan.events or counted.summarised != plan.events:
-        raise DriftlineError(
-            f"The topic holds {plan.events:,} events, but the summaries say that "
-            f"{counted.accepted:,} were accepted and {counted.summarised:,} summarised "
-            f"({ticks:,} other records): this is a bug, and the rate means nothing."
-        )
+def run_own(
+    where: Place, module: str, arguments: list[str] | None = None, seconds: float = 300.0
+) -> Measured:
+    """Run a module that measures itself on the topic, and read what it found."""
+    result = where.bench.directory / f"{module}.json"
+    result.unlink(missing_ok=True)
+    shared = ["--bootstrap", where.config.kafka.bootstrap, "--topic", where.log.names.events]
+    command = python(module, *shared, *(arguments or []), "--result", str(result))
+    with running(where.bench, module, command) as process:
+        return msgspec.json.decode(process.result(result, _START_SECONDS + seconds), type=Measured)

@@ -9,7 +9,7 @@ from pathlib import Path
 from driftline.bench.alarms.figures import draw
 from driftline.bench.alarms.results import Result, Table
 
-__all__ = ["targets_of", "write_report"]
+__all__ = ["markdown", "targets_of", "write_report"]
 
 _LIBRARIES = ("numpy", "scipy", "numba", "msgspec")
 
@@ -40,18 +40,19 @@ def write_report(path: Path, results: Sequence[Result], command: str) -> None:
             f"Made by `{command}`, driftline {version('driftline')}, Python "
             f"{platform.python_version()}, {libraries}, {os.cpu_count()} cores.\n"
         ),
-        _markdown(targets_of(results)),
+        markdown(targets_of(results)),
     ]
     parts += [f"![{name}]({name})\n" for name in draw(results, path.parent, path.stem)]
     for result in results:
         parts.append(f"## {result.experiment}\n\n{result.skipped or result.says}\n")
-        parts += [_markdown(table) for table in result.tables]
+        parts += [markdown(table) for table in result.tables]
         if not result.skipped:
             parts.append(f"Took {result.seconds:,.0f} s of processor time.\n")
     path.write_text("\n".join(parts), encoding="utf-8")
 
 
-def _markdown(table: Table) -> str:
+def markdown(table: Table) -> str:
+    """Write a table as Markdown."""
     rows = [table.columns, ("---",) * len(table.columns), *table.rows]
     lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
     return f"### {table.title}\n\n" + "\n".join(lines) + "\n"
