@@ -6,16 +6,12 @@ import os
 import sys
 import time
 
-from simulation.campaign import Seed, seeds, table
-
-
-def _run(number: int) -> Seed:
-    return next(seeds([number]))
+from tests.simulation.campaign import Seed, attempt, table
 
 
 def main() -> None:
     """Read the arguments, run, print the table."""
-    parser = argparse.ArgumentParser(prog="python -m simulation", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=10_000)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
@@ -24,10 +20,10 @@ def main() -> None:
     done: list[Seed] = []
     began = time.monotonic()
     with multiprocessing.get_context("spawn").Pool(given.jobs, maxtasksperchild=200) as pool:
-        for seed in pool.imap_unordered(_run, numbers, chunksize=4):
+        for seed in pool.imap_unordered(attempt, numbers, chunksize=4):
             if seed.found:
-                again = f"python -m simulation --first {seed.number} --seeds 1"
-                sys.exit(f"seed {seed.number} differs ({again}):\n" + "\n".join(seed.found[:20]))
+                again = f"python -m tests.simulation --first {seed.number} --seeds 1"
+                sys.exit(f"seed {seed.number} differs ({again}):\n" + "\n".join(seed.found[-30:]))
             done.append(seed)
             if len(done) % 100 == 0:
                 sys.stderr.write(f"{len(done):,} seeds in {time.monotonic() - began:.0f} s\n")

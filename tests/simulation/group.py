@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from aiokafka import TopicPartition
 
-from simulation.cluster import Cluster, Host
 from stream.lease import Lease, LeaseFlow, no_lease
 from stream.role import Commit, Partition, Role
+from tests.simulation.cluster import Cluster, Host
 
 __all__ = ["Group", "Member"]
 
@@ -82,20 +82,20 @@ class Member:
 
     def __init__(self, host: Host, group: Group, role: Role) -> None:
         self.host = host
+        self.group = group
         self.role = role
         self.owned: tuple[Partition, ...] = ()
         self.lease = no_lease()
         self.steps = 0
         self.deaf_until = 0.0
         self.leaving = False
-        self._group = group
         self._gate = asyncio.Lock()
         self._draw = random.Random(host.cluster.draw.random())
 
     async def run(self) -> None:
         """Run until told to leave; whatever the role raises, wherever, ends it."""
         await self.role.start(LeaseFlow(self))
-        self._group.join(self)
+        self.group.join(self)
         loops = (self._main(), self._commit_now_and_then(), self._idle())
         tasks = [asyncio.create_task(one) for one in loops]
         try:
@@ -107,6 +107,11 @@ class Member:
                 task.cancel()
             self.lease.ended = True
 
+    def rejoin(self) -> None:
+        """Come back to the group after having been a zombie."""
+        if self.host.alive and not self.leaving:
+            self.group.join(self)
+
     async def _main(self) -> None:
         while not self.leaving:
             await self._hold()
@@ -115,11 +120,11 @@ class Member:
         async with self._gate:
             await self.role.stop()
         self._commit()
-        self._group.leave(self)
+        self.group.leave(self)
 
     async def _hold(self) -> None:
         """Take over what this generation gives."""
-        lease = self._group.lease(self)
+        lease = self.group.lease(self)
         async with self._gate:
             self.lease = lease
             lease.begin(await self.role.assigned(lease.commits))
@@ -127,7 +132,7 @@ class Member:
     def _stands(self) -> bool:
         """Say whether this member believes that it holds its partitions."""
         deaf = asyncio.get_running_loop().time() < self.deaf_until
-        return deaf or (self.lease.generation == self._group.generation and not self.leaving)
+        return deaf or (self.lease.generation == self.group.generation and not self.leaving)
 
     async def _read(self) -> None:
         cluster = self.host.cluster
@@ -159,7 +164,7 @@ class Member:
 
     def _commit(self) -> None:
         due = self.lease.due(self.role.durable())
-        if due and self._group.commit(self.lease, due):
+        if due and self.group.commit(self.lease, due):
             self.lease.commits.update(due)
 
     async def _commit_now_and_then(self) -> None:
@@ -167,8 +172,10 @@ class Member:
         while True:
             await asyncio.sleep(COMMIT_SECONDS)
             lease, due = self.lease, self.lease.due(self.role.durable())
+            if not due:
+                continue
             await self.host.cluster.travel()
-            if due and not lease.ended and self._group.commit(lease, due):
+            if not lease.ended and self.group.commit(lease, due):
                 lease.commits.update(due)
 
     async def _idle(self) -> None:

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 
-from simulation.clock import VirtualLoop
-from simulation.cluster import Host, SimulatedConnection
-from simulation.world import CONFIG, NAMES, Outcome
 from stream.control import Control
 from stream.judging import Judging
 from tests.accounts import OUTPUTS, published, undisturbed
+from tests.simulation.clients import SimulatedConnection
+from tests.simulation.clock import VirtualLoop
+from tests.simulation.cluster import Host
+from tests.simulation.world import CONFIG, NAMES, Outcome
 from tests.verifier import Account, LogFacts, Source, applied_of, verify
 
 __all__ = ["differences"]

@@ -10,30 +10,38 @@ from aiokafka.structs import RecordMetadata
 from detectors.errors import DriftlineError
 from detectors.observe import Pane
 from detectors.panes import Clock
-from simulation.campaign import seeds
-from simulation.oracle import differences
-from simulation.world import Plan, run
 from stream.judge import JudgeRole
 from stream.observe import ObserveRole
 from stream.outbox import Outbox
 from stream.role import Commit, Partition
+from tests.simulation.campaign import seeds
+from tests.simulation.faults import KINDS
+from tests.simulation.oracle import differences
+from tests.simulation.world import Plan, run
 
 SEEDS = 300
 STEPS_MIN = 500
+# A judge may not write a snapshot before the events end.
+MISSING_MAX = 1
+# What the network does by itself, at the rates that the faults set.
+BY_CHANCE = ("produce failed", "delivery repeated", "acknowledgement lost")
 
 
-@pytest.mark.parametrize("first", range(0, SEEDS, 50))
+@pytest.mark.parametrize("first", range(0, SEEDS, 20))
 def test_a_disturbed_run_gives_what_an_undisturbed_one_gives(first: int) -> None:
     faults: Counter[str] = Counter()
-    for seed in seeds(range(first, first + 50)):
+    for seed in seeds(range(first, first + 20)):
         assert not seed.found, f"seed {seed.number}: {seed.found[:5]}"
         assert seed.steps >= STEPS_MIN
+        missing = {kind for kind in KINDS if not seed.faults[kind]}
+        assert len(missing) <= MISSING_MAX, f"seed {seed.number}: {missing}"
         faults.update(seed.faults)
-    assert min(faults[name] for name in ("killed", "zombie", "rolled", "broker silent")) > 0
+    assert all(faults[kind] >= 5 for kind in (*KINDS, *BY_CHANCE)), faults
 
 
-def test_without_faults_nothing_differs_and_the_lag_is_one_pane() -> None:
-    outcome = run(Plan(1, faults=False))
+@pytest.mark.parametrize("seed", range(5))
+def test_without_faults_nothing_differs_and_the_lag_is_one_pane(seed: int) -> None:
+    outcome = run(Plan(seed, faults=False))
     assert differences(outcome) == []
     assert outcome.lag_panes <= 1
     assert not outcome.deaths
