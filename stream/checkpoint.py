@@ -1,15 +1,18 @@
 """The judge's snapshots: chunks and a manifest in two alternating slots of the state topic.
 
 A chunk holds one model's state, the manifest a counter, the checksum of every piece, and the
-next summaries offset.  Two slots of keys in the compacted topic alternate, so a stale owner
-can spoil one at most; the valid manifest with the highest counter is restored.  No pickle.
+next summaries offset.  Each owner of a partition has two slots of keys of its own, which
+alternate: a crash spoils the one that is being written, and a stale owner, however late it
+wakes up, spoils none but its own.  The valid manifest that has come furthest is restored; once
+its new owner has written a snapshot, the slots of owners before it are deleted.  No pickle.
 
-Keys: `PARTITION/SLOT/manifest`, `PARTITION/SLOT/CHUNK/PIECE`.
+Keys: `PARTITION/SLOT/manifest`, `PARTITION/SLOT/CHUNK/PIECE`; SLOT is `OWNER.0` or `OWNER.1`.
 """
 
 import math
+import secrets
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -147,7 +150,7 @@ def _open(sealed: bytes, where: str) -> Manifest:
     return manifest
 
 
-def _read(slot: int, partition: int, records: Mapping[str, bytes]) -> Restored:
+def _read(slot: str, partition: int, records: Mapping[str, bytes]) -> Restored:
     """Read one slot's snapshot; SnapshotCorrupt if any byte of it is not what it was."""
     prefix = f"{partition}/{slot}"
     manifest = _open(records[f"{prefix}/manifest"], prefix)
@@ -174,9 +177,7 @@ def restore(partition: int, records: Mapping[str, bytes]) -> Restored | None:
     """
     found: list[Restored] = []
     refused: Exception | None = None
-    for slot in range(SLOTS):
-        if f"{partition}/{slot}/manifest" not in records:
-            continue
+    for slot in _slots(partition, records):
         try:
             found.append(_read(slot, partition, records))
         except (SnapshotCorrupt, SnapshotTooNew) as error:
@@ -189,20 +190,39 @@ def restore(partition: int, records: Mapping[str, bytes]) -> Restored | None:
     return max(found, key=lambda one: (one.manifest.next, one.manifest.counter))
 
 
+def _slots(partition: int, records: Mapping[str, bytes]) -> list[str]:
+    """List the slots of a partition that have a manifest.
+
+    >>> _slots(3, {"3/a1.0/manifest": b"", "3/a1.1/order/0": b"", "4/a1.1/manifest": b""})
+    ['a1.0']
+    """
+    keys = [key.split("/") for key in sorted(records)]
+    return [key[1] for key in keys if (key[0], key[2:]) == (str(partition), ["manifest"])]
+
+
 class Checkpoints:
     """Write and read the snapshots of summaries partitions."""
 
-    def __init__(self, connection: Connection, topic: str) -> None:
-        """Keep snapshots in this topic."""
+    def __init__(
+        self,
+        connection: Connection,
+        topic: str,
+        owner: Callable[[], str] = lambda: secrets.token_hex(4),
+    ) -> None:
+        """Keep snapshots in this topic; `owner` names each new owner as nobody was before."""
         self._connection = connection
         self._topic = topic
+        self._owner = owner
+        self._owners: dict[int, str] = {}
+        self._outdated: dict[int, list[str]] = {}
 
     async def write(
         self, outbox: Outbox, partition: int, counter: int, cut: tuple[int, MonitorState]
     ) -> None:
         """Write a snapshot: its chunks, and when they are there its manifest."""
         offset, state = cut
-        slot = counter % SLOTS
+        owner = self._owners.setdefault(partition, self._owner())
+        slot = f"{owner}.{counter % SLOTS}"
         chunks: dict[str, list[Source] | ModelState] = {_ORDER: state.sources}
         chunks |= state.models
         checksums: dict[str, list[str]] = {}
@@ -218,9 +238,14 @@ class Checkpoints:
         key = f"{partition}/{slot}/manifest".encode()
         await outbox.send(self._topic, key, _seal(manifest), partition)
         await outbox.delivered()
+        for outdated in self._outdated.pop(partition, ()):
+            await outbox.send(self._topic, outdated.encode(), None, partition)
 
     async def read(self, partition: int) -> Restored | None:
-        """Read a partition's state topic to its end, and restore."""
+        """Read a partition's state topic to its end, and restore; become its owner."""
         async with PrivateReader(self._connection, self._topic, partition) as reader:
             records = {key.decode(errors="replace"): value for key, value in await reader.drain()}
-        return restore(partition, records)
+        kept = {key: value for key, value in records.items() if value}
+        self._owners[partition] = self._owner()
+        self._outdated[partition] = list(kept)
+        return restore(partition, kept)

@@ -91,10 +91,7 @@ class JudgeRole:
         log_start = self._flow.log_start(tp)
         now = asyncio.get_running_loop().time()
         if restored is None:
-            # An empty snapshot first: two owners may spoil one slot between them, never both.
-            bench = _Bench(monitor, log_start, 0, UNSET, now)
-            await self._snapshot(tp, bench)
-            return bench
+            return _Bench(monitor, log_start, 0, UNSET, now)
         start = restored.manifest.next
         if start < log_start:
             raise StateRefused(
