@@ -106,6 +106,13 @@ def _sizes(first: Any, acc: Any, out: Any) -> None:
         out[j] = n
 
 
+@njit(cache=True)
+def _clear(streams: Any, first: Any, acc: Any) -> None:
+    """Empty the bins of these streams."""
+    for j in streams:
+        acc[first[j] : first[j + 1]] = 0
+
+
 class Blocks:
     """Gather buckets into the open block of every stream of one model."""
 
@@ -167,8 +174,7 @@ class Blocks:
 
     def clear(self, streams: NDArray[np.int64]) -> None:
         """Forget the blocks of these streams: they have been judged."""
-        for stream in streams.tolist():
-            self.bins(stream)[:] = 0
+        _clear(streams, self.table.first, self.counts)
         self.start[streams] = _NONE
         self.extra[streams] = 0
 

@@ -165,13 +165,13 @@ class ModelJudge:
                 metric = measure(panel, self.blocks, j, closed.end)
                 yield msgspec.structs.replace(metric, late=late) if late else metric
         # The strongest alarm first: an incident opens with what stands out most.
-        alarming = [j for j in streams if panel.strength[j] >= 1.0]
+        alarming = closed.streams[panel.strength[closed.streams] >= 1.0].tolist()
         alarming.sort(key=lambda j: -panel.strength[j])
         for j in alarming:
             yield from self.life.alarmed(j, self._block(j, closed.end), panel)
-        for j in streams:
-            if panel.strength[j] < 1.0:
-                yield from self.life.silent(j, self._block(j, closed.end))
+        silent = [j for j in streams if j in self.life.open and panel.strength[j] < 1.0]
+        for j in silent:
+            yield from self.life.silent(j, self._block(j, closed.end))
         yield from self._incidents(closed.end)
         for j in alarming:
             panel.reset(j)

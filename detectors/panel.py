@@ -87,7 +87,9 @@ class Panel:
         units = np.where(smooth, blocks.extra[owner, 2], blocks.counts[self._counted_bin])
         self.sr.update(closed, scorer.scores, (n, scorer.value, units, blocks.start))
         self.rare.update(closed, (scorer.rare, scorer.total), blocks.start)
-        fresh = np.isin(owner, closed) & (scorer.n > 0)
+        now = np.zeros(len(self.strength), np.bool_)
+        now[closed] = True
+        fresh = now[owner] & (scorer.n > 0)
         self.sights.update((closed, end), fresh, n)
         self._beside.update(fresh, scorer.scores, end)
         score = self.sr.evidence[closed] / self.score_threshold[closed]

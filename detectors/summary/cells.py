@@ -150,10 +150,16 @@ def _put(buffer: Any, at: int, value: Any) -> int:
 
 @njit(cache=True)
 def _take(buffer: Any, at: int) -> Any:
-    """Read one unsigned LEB128 integer; a position of -1 says that the bytes ended or overran."""
+    """Read one unsigned LEB128 integer; a position of -1 says that the bytes ended or overran.
+
+    From a position of -1 it reads nothing, so several in a row need to be checked only once.
+    """
+    # Most are one byte.
+    if 0 <= at < buffer.shape[0] and buffer[at] < 128:
+        return np.int64(buffer[at]), at + 1
     v = np.uint64(0)
     shift = 0
-    while at < buffer.shape[0] and shift < 64:
+    while 0 <= at < buffer.shape[0] and shift < 64:
         byte = buffer[at]
         at += 1
         if shift == 63 and byte > 1:
@@ -207,34 +213,38 @@ def _decode(buffer: Any, first_bin: Any, sums: Any) -> bool:
     counts, missing, clipped, total, high, low = sums
     channels = first_bin.shape[0] - 1
     streams = missing.shape[0] * channels
-    at = 0
-    stream = -1
+    at = s = 0
+    stream = c = -1
     while at < buffer.shape[0]:
-        head = np.empty(6, np.int64)
-        for k in range(6):
-            head[k], at = _take(buffer, at)
-            if at < 0 or head[k] < 0:
-                return False
+        gap, at = _take(buffer, at)
+        absent, at = _take(buffer, at)
+        cut, at = _take(buffer, at)
+        folded, at = _take(buffer, at)
+        squares, at = _take(buffer, at)
+        filled, at = _take(buffer, at)
+        if at < 0 or (gap | absent | cut | folded | squares | filled) < 0:
+            return False
         # Compared before it is added: a sum that wraps around would write outside the arrays.
-        if head[0] >= streams - stream - 1 or head[3] > _SUM_MAX:
+        if gap >= streams - stream - 1 or folded > _SUM_MAX:
             return False
-        if head[1] > _COUNT_MAX or head[2] > _COUNT_MAX:
+        if absent > _COUNT_MAX or cut > _COUNT_MAX:
             return False
-        stream += head[0] + 1
-        s, c = stream // channels, stream % channels
-        missing[s, c] += head[1]
-        clipped[s, c] += head[2]
-        folded = np.uint64(head[3])
-        total[s, c] += np.int64(folded >> np.uint64(1)) ^ -np.int64(folded & np.uint64(1))
-        high[s, c] += head[4] >> _LIMB
-        low[s, c] += head[4] & ((1 << _LIMB) - 1)
+        stream += gap + 1
+        c += gap + 1
+        if c >= channels:
+            s, c = stream // channels, stream % channels
+        missing[s, c] += absent
+        clipped[s, c] += cut
+        total[s, c] += (folded >> 1) ^ -(folded & 1)
+        high[s, c] += squares >> _LIMB
+        low[s, c] += squares & ((1 << _LIMB) - 1)
         b = first_bin[c] - 1
-        for _ in range(head[5]):
+        for _ in range(filled):
             gap, at = _take(buffer, at)
+            count, at = _take(buffer, at)
             if at < 0 or gap < 0 or gap >= first_bin[c + 1] - b - 1:
                 return False
-            count, at = _take(buffer, at)
-            if at < 0 or count < 0 or count > _COUNT_MAX:
+            if count < 0 or count > _COUNT_MAX:
                 return False
             b += gap + 1
             counts[s, b] += count
