@@ -72,9 +72,10 @@ class Beside:
         """Name the detectors that found a drift in stream j since the onset (bucket)."""
         return [name for name, ends in self.ends.items() if ends[j] > onset]
 
-    def verdicts(self, j: int, end: int) -> dict[str, bool]:
-        """Say what each detector thinks of the block of stream j that ends before `end`."""
-        return {name: bool(ends[j] == end) for name, ends in self.ends.items()}
+    def verdicts(self, streams: NDArray[np.int64], end: int) -> list[dict[str, bool]]:
+        """Say what each detector thinks of the blocks of streams that end before `end`."""
+        found = [(ends[streams] == end).tolist() for ends in self.ends.values()]
+        return [dict(zip(self.ends, row, strict=True)) for row in zip(*found, strict=True)]
 
     def reset(self, j: int) -> None:
         """Restart the detectors of stream j that alarm."""

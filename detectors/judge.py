@@ -16,7 +16,7 @@ from detectors.blocks import Blocks, Closed, stream_table
 from detectors.errors import SnapshotCorrupt
 from detectors.incident import OpenIncident
 from detectors.layout import layout_of
-from detectors.measure import measure
+from detectors.measure import Gauges
 from detectors.panel import Choice, Panel
 from detectors.panes import FOREVER, UNSET, Entry
 from detectors.policy import Allowance, Policy
@@ -73,6 +73,7 @@ class ModelJudge:
         block_buckets = max(1, profile.block_seconds // profile.bucket_seconds)
         self.blocks = Blocks(table, self.layout, (profile.block_events, block_buckets))
         self.panel = Panel(profile, self.blocks, policy, Choice(allowances, detectors))
+        self._gauges = Gauges(self.panel, self.blocks, self.layout)
         self.life = AlertLife(profile, policy, config)
         self.spending = Spending(profile, policy, self.panel.allowances, [])
         self.counts = Counts()
@@ -161,9 +162,7 @@ class ModelJudge:
         late = sum(self._late.pop(b) for b in sorted(self._late) if b < closed.end)
         streams = closed.streams.tolist()
         if self._metrics:
-            for j in streams:
-                metric = measure(panel, self.blocks, j, closed.end)
-                yield msgspec.structs.replace(metric, late=late) if late else metric
+            yield from self._gauges.measure(closed.streams, closed.end, late)
         # The strongest alarm first: an incident opens with what stands out most.
         alarming = closed.streams[panel.strength[closed.streams] >= 1.0].tolist()
         alarming.sort(key=lambda j: -panel.strength[j])

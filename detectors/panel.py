@@ -20,7 +20,8 @@ from detectors.drift.rare import RareBank
 from detectors.drift.shiryaev_roberts import Lead, ShiryaevRobertsBank
 from detectors.evidence import Alarm, category_of, rare_alarm, score_alarm
 from detectors.policy import Allowance, Policy, allowances, tuning
-from detectors.profile import Profile
+from detectors.profile import Profile, Stream
+from detectors.rounding import rounded
 from detectors.scores import SMOOTH, Scorer
 from detectors.sights import Sights
 
@@ -67,6 +68,7 @@ class Panel:
         self._counted_bin = blocks.table.first[self._owner] + np.maximum(self.scorer.stats.bin, 0)
         self.strength = np.zeros(len(profile.streams))
         self.sights = Sights(profile, blocks, (self.scorer, self.sr, self.rare))
+        self._score_names = [self._named_scores(stream) for stream in profile.streams]
         self._set_thresholds()
         self._beside = Beside(profile, tunings, self.allowances, self._alarming)
 
@@ -149,22 +151,32 @@ class Panel:
         mixture = (f"sr:{alarm.statistic}",) if rare or evidence >= limit else ()
         return (*mixture, *self._beside.since(j, alarm.onset))
 
-    def verdicts(self, j: int, end: int) -> dict[str, float | bool]:
-        """Say what each detector thinks of stream j's block; `sr` of 1 alarms."""
-        evidence, limit, _ = self.evidence(j)
-        return {"sr": nine_digits(evidence / limit), **self._beside.verdicts(j, end)}
+    def verdicts(
+        self, closed: NDArray[np.int64], end: int
+    ) -> tuple[list[float], list[dict[str, bool]]]:
+        """Say what each detector thinks of these blocks; the mixture's 1 alarms."""
+        score = self.sr.evidence[closed] / self.score_threshold[closed]
+        rare = self.rare.evidence[closed] / self.rare_threshold[closed]
+        return rounded(np.where(rare > score, rare, score)), self._beside.verdicts(closed, end)
 
-    def scores(self, j: int) -> dict[str, float]:
-        """Give the standardised scores of stream j's block, shares by their category."""
-        stream = self.profile.streams[j]
+    def scores(self, closed: NDArray[np.int64]) -> list[dict[str, float]]:
+        """Give the standardised scores of these streams' blocks, shares by their category."""
+        first = self.scorer.stats.first
+        sizes = np.diff(first)[closed]
+        stops = np.cumsum(sizes)
+        places = np.arange(int(sizes.sum())) + np.repeat(first[closed] - stops + sizes, sizes)
+        values = iter(rounded(self.scorer.scores[places]))
+        return [dict(zip(self._score_names[j], values, strict=False)) for j in closed.tolist()]
+
+    def _named_scores(self, stream: Stream) -> tuple[str, ...]:
+        """Name a stream's scores."""
         categories = self.profile.channels[stream.channel].categories
-        first = int(self.scorer.stats.first[j])
-        named = {}
-        for d, stat in enumerate(stream.reference.statistics, first):
-            known = stat.bin >= 0 and not stream.missing and stat.bin < len(categories)
-            name = f"share:{categories[stat.bin]}" if known else stat.name
-            named[name] = nine_digits(float(self.scorer.scores[d]))
-        return named
+        return tuple(
+            f"share:{categories[stat.bin]}"
+            if stat.bin >= 0 and not stream.missing and stat.bin < len(categories)
+            else stat.name
+            for stat in stream.reference.statistics
+        )
 
     def distances(self, j: int) -> dict[str, float]:
         """Measure how far stream j's block is from the reference, over the reference's bins."""

@@ -123,7 +123,11 @@ def _parts_differ(window: NDArray[np.float64], chosen: NDArray[np.float64]) -> b
     n1 = head[_WIDTH]
     total0 = 0.0
     total1 = head[_TOTAL]
-    for r in range(window.shape[0] - 1, 0, -1):
+    top = 1
+    # A row of the largest buckets that could be there: those above need not be looked at.
+    while top < window.shape[0] - 1 and 1 << top <= head[_WIDTH]:
+        top += 1
+    for r in range(top, 0, -1):
         n = float(1 << (r - 1))
         for k in range(int(window[r, _COUNT])):
             n0 += n
