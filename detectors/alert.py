@@ -62,7 +62,7 @@ def nine_digits(value: float) -> float:
     return float(f"{value:.9g}")
 
 
-class Block(msgspec.Struct, frozen=True):
+class Block(msgspec.Struct, frozen=True, gc=False):
     """Give a block's span in event time, as text; the end is excluded."""
 
     start: str
@@ -116,8 +116,11 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.id}/{self.revision}"
 
 
-class Metric(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold what one stream was like in one finalised block, in the published order of fields."""
+class Metric(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Hold what one stream was like in one finalised block, in the published order of fields.
+
+    There are thousands at once, and no cycle can come of them: the collector need not look.
+    """
 
     schema: int = 1
     model: str

@@ -177,12 +177,14 @@ def _siegmund(steps: float) -> float:
     return max(low - 1.166, 1.0)
 
 
+@lru_cache(maxsize=100_000)
 def _ewma_limit(steps: float) -> float:
     """Find the limit of a run length: log steps is nearly a line in the limit's square."""
     table = [(log(length), limit * limit) for limit, length in _EWMA_RUN_LENGTHS]
     return float(np.sqrt(max(_between(log(steps), table), 1.0)))
 
 
+@lru_cache(maxsize=100_000)
 def _significance(steps: float) -> float:
     """Find the significance of a run length: both logarithms lie nearly on a line."""
     table = [(log(length), log(delta)) for delta, length in _ADWIN_RUN_LENGTHS]

@@ -26,6 +26,7 @@ _QUANTILES = (0.05, 0.5, 0.95)
 _LEVELS = np.array(_QUANTILES)
 _NAMES = tuple(map(str, _QUANTILES))
 _NUMBER, _CATEGORY, _MISSING, _RATE = range(4)
+_SHARE_OR_RATE = {_MISSING, _RATE}
 # Integers up to here are floats.
 _EXACT_MAX = 1 << 53
 
@@ -107,11 +108,10 @@ def _mean_and_sd(n: int, sums: Any, scales: Any, out: Any) -> bool:
 
 
 @njit(cache=True)
-def _gauge(closed: Any, blocks: Any, known: Any, numbers: Any, out: Any) -> None:
+def _gauge(closed: Any, blocks: Any, known: Any, out: Any) -> None:
     """Write counts, distances, quantiles, mean and sd of the closed streams."""
     first, counts, extra, seconds = blocks
-    kind, channel, reference = known
-    edges, edge_start, centre, scale = numbers
+    kind, channel, reference, edges, edge_start, centre, scale = known
     n_of, missing, distances, quantiles, moments, unsure = out
     for i in range(closed.shape[0]):
         j = closed[i]
@@ -146,10 +146,10 @@ class Gauges:
         reference = np.zeros(int(blocks.table.first[-1]), np.int64)
         for j, stream in enumerate(profile.streams[: blocks.table.binned]):
             reference[blocks.table.first[j] : blocks.table.first[j + 1]] = stream.reference.counts
-        self._known = (np.array(kinds, np.int64), blocks.table.channel, reference)
-        self._kinds = kinds
         scale = np.array([c.scale for c in profile.channels[: layout.numeric]], np.float64)
-        self._numbers = (layout.edges, layout.edge_start, layout.centre, scale)
+        numbers = (layout.edges, layout.edge_start, layout.centre, scale)
+        self._known = (np.array(kinds, np.int64), blocks.table.channel, reference, *numbers)
+        self._kinds = kinds
         self._names = [profile.stream_name(stream) for stream in profile.streams]
 
     def measure(self, closed: NDArray[np.int64], end: int, late: int) -> Iterator[Metric]:
@@ -163,8 +163,9 @@ class Gauges:
         for i, j in enumerate(closed.tolist()):
             stream, kind = profile.streams[j], self._kinds[j]
             where = profile.slices[stream.slice]
-            mean, sd = moments[2 * i : 2 * i + 2]
-            number = kind == _NUMBER and n[i]
+            number = kind == _NUMBER and n[i] > 0
+            own = quantiles[3 * i : 3 * i + 3] if number else ()
+            told = {} if kind == _RATE else {"psi": distances[2 * i], "js": distances[2 * i + 1]}
             yield Metric(
                 model=profile.model,
                 version=where.get("version"),
@@ -173,14 +174,10 @@ class Gauges:
                 block=spans[starts[i]],
                 n=n[i],
                 missing=missing[i],
-                mean=None if kind == _CATEGORY or (kind == _NUMBER and not n[i]) else mean,
-                sd=sd if number else None,
-                quantiles=dict(zip(_NAMES, quantiles[3 * i : 3 * i + 3], strict=True))
-                if number
-                else {},
-                distances={}
-                if kind == _RATE
-                else {"psi": distances[2 * i], "js": distances[2 * i + 1]},
+                mean=moments[2 * i] if number or kind in _SHARE_OR_RATE else None,
+                sd=moments[2 * i + 1] if number else None,
+                quantiles=dict(zip(_NAMES, own, strict=False)),
+                distances=told,
                 scores=scores[i],
                 detectors={"sr": strengths[i], **verdicts[i]},
                 late=late,
@@ -204,7 +201,6 @@ class Gauges:
             closed,
             (blocks.table.first, blocks.counts, blocks.extra, seconds),
             self._known,
-            self._numbers,
             (n, missing, distances, quantiles, moments, unsure),
         )
         for i in np.flatnonzero(unsure).tolist():

@@ -152,9 +152,8 @@ def _put(buffer: Any, at: int, value: Any) -> int:
 def _take(buffer: Any, at: int) -> Any:
     """Read one unsigned LEB128 integer; a position of -1 says that the bytes ended or overran.
 
-    From a position of -1 it reads nothing, so several in a row need to be checked only once.
+    From -1 it reads nothing, so several in a row are checked only once.
     """
-    # Most are one byte.
     if 0 <= at < buffer.shape[0] and buffer[at] < 128:
         return np.int64(buffer[at]), at + 1
     v = np.uint64(0)
@@ -213,21 +212,24 @@ def _decode(buffer: Any, first_bin: Any, sums: Any) -> bool:
     counts, missing, clipped, total, high, low = sums
     channels = first_bin.shape[0] - 1
     streams = missing.shape[0] * channels
-    at = s = 0
-    stream = c = -1
+    at, s, c, stream = 0, 0, -1, -1
     while at < buffer.shape[0]:
-        gap, at = _take(buffer, at)
-        absent, at = _take(buffer, at)
-        cut, at = _take(buffer, at)
+        # One byte each, as nearly always, they need no call.
+        if at + 2 < buffer.shape[0] and (buffer[at] | buffer[at + 1] | buffer[at + 2]) < 128:
+            gap, absent, cut = buffer[at], buffer[at + 1], buffer[at + 2]
+            at += 3
+        else:
+            gap, at = _take(buffer, at)
+            absent, at = _take(buffer, at)
+            cut, at = _take(buffer, at)
         folded, at = _take(buffer, at)
         squares, at = _take(buffer, at)
         filled, at = _take(buffer, at)
         if at < 0 or (gap | absent | cut | folded | squares | filled) < 0:
             return False
         # Compared before it is added: a sum that wraps around would write outside the arrays.
-        if gap >= streams - stream - 1 or folded > _SUM_MAX:
-            return False
-        if absent > _COUNT_MAX or cut > _COUNT_MAX:
+        far = gap >= streams - stream - 1
+        if far or absent > _COUNT_MAX or cut > _COUNT_MAX or folded > _SUM_MAX:
             return False
         stream += gap + 1
         c += gap + 1
@@ -239,10 +241,15 @@ def _decode(buffer: Any, first_bin: Any, sums: Any) -> bool:
         high[s, c] += squares >> _LIMB
         low[s, c] += squares & ((1 << _LIMB) - 1)
         b = first_bin[c] - 1
+        last = first_bin[c + 1] - 1
         for _ in range(filled):
-            gap, at = _take(buffer, at)
-            count, at = _take(buffer, at)
-            if at < 0 or gap < 0 or gap >= first_bin[c + 1] - b - 1:
+            if at + 1 < buffer.shape[0] and (buffer[at] | buffer[at + 1]) < 128:
+                gap, count = buffer[at], buffer[at + 1]
+                at += 2
+            else:
+                gap, at = _take(buffer, at)
+                count, at = _take(buffer, at)
+            if at < 0 or gap < 0 or gap >= last - b:
                 return False
             if count < 0 or count > _COUNT_MAX:
                 return False

@@ -1,14 +1,11 @@
 """The judge of one large model: what a bucket costs, phase by phase, and what a restart costs."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from detectors.alert import encode
 from detectors.columns import Columns
@@ -32,8 +29,7 @@ _DRAWN = 24
 _WARM = 2
 
 
-@dataclass(frozen=True)
-class Load:
+class Load(msgspec.Struct, frozen=True):
     """Choose the model and its traffic: `events` a bucket, sent by `panes` panes."""
 
     numeric: int = 32
@@ -44,25 +40,18 @@ class Load:
     buckets: int = 30
 
 
-@dataclass
-class JudgeCost:
-    """Hold what was measured: seconds of each bucket by phase."""
+class JudgeCost(msgspec.Struct, frozen=True):
+    """Hold what was measured; times are of one core's work, in milliseconds a bucket."""
 
     streams: int
     statistics: int
-    blocks: int = 0
-    construction_seconds: float = 0.0
-    snapshot_seconds: float = 0.0
-    cell_bytes: int = 0
-    metric_bytes: int = 0
-    phases: dict[str, list[float]] = field(default_factory=dict)
-
-    @contextmanager
-    def timed(self, phase: str) -> Iterator[None]:
-        """Time one phase of one bucket."""
-        started = time.process_time()
-        yield
-        self.phases.setdefault(phase, []).append(time.process_time() - started)
+    detect_ms: dict[str, float]
+    publish_ms: dict[str, float]
+    blocks_per_second: float
+    start_seconds: float
+    cut_seconds: float
+    cell_bytes: int
+    metric_bytes: int
 
 
 def _channels(load: Load) -> tuple[Channel, ...]:
@@ -126,7 +115,8 @@ def _statistics(draft: Profile, stream: Stream) -> tuple[Statistic, ...]:
     reference = stream.reference
     means = {}
     if reference.scores:
-        counts = np.array(reference.counts) * (np.array(reference.scores) != 0)
+        counts = np.array(reference.counts)
+        counts[list(reference.rare)] = 0
         x, p = np.array(reference.scores), counts / counts.sum()
         means = {"skew": float(p @ x**3), "tails": float(p @ x**4)}
     elif draft.channels[stream.channel].kind == "rate":
@@ -157,49 +147,67 @@ def _columns(profile: Profile, load: Load, bucket: int) -> Columns:
     )
 
 
-def _part(columns: Columns, rows: NDArray[np.int64]) -> Columns:
-    names = ("buckets", "values", "codes", "slices", "weights")
-    return Columns(columns.profile, **{name: getattr(columns, name)[rows] for name in names})
-
-
 def _drawn(profile: Profile, load: Load, seed: int) -> list[Entry]:
     """Summarise a bucket's events as the panes of several partitions would."""
-    bucket = _FIRST_BUCKET + seed
-    columns = _columns(profile, load, bucket)
-    layout = layout_of(profile)
+    columns, layout = _columns(profile, load, _FIRST_BUCKET + seed), layout_of(profile)
+    names = ("buckets", "values", "codes", "slices", "weights")
     size = -(-load.events // load.panes)
-    return [
-        Entry(profile.model, profile.hash, cell.bucket, cell.events, cell.data)
-        for first in range(0, load.events, size)
-        for cell in summarise(_part(columns, np.arange(first, min(first + size, load.events))), layout)
-    ]
+    entries = []
+    for first in range(0, load.events, size):
+        part = {name: getattr(columns, name)[first : first + size] for name in names}
+        entries += [
+            Entry(profile.model, profile.hash, cell.bucket, cell.events, cell.data)
+            for cell in summarise(Columns(profile, **part), layout)
+        ]
+    return entries
 
 
 def judge_cost(load: Load) -> JudgeCost:
-    """Judge buckets of a large model; give what each phase took."""
+    """Judge buckets in each of which every stream completes a block: the worst that can come.
+
+    `detect` is the step without metrics: merge, finalise, blocks, all detectors, policy.  With
+    `publish` every stream's metric is made and encoded besides.
+    """
     profile = large_profile(load)
-    ModelJudge(profile, Policy(), "bench")
-    cost = JudgeCost(len(profile.streams), sum(len(s.reference.statistics) for s in profile.streams))
+    drawn = [_drawn(profile, load, seed) for seed in range(_DRAWN)]
+    detect, _ = _steps(ModelJudge(profile, Policy(), "bench", metrics=False), load, drawn)
     started = time.process_time()
     judge = ModelJudge(profile, Policy(), "bench")
-    cost.construction_seconds = time.process_time() - started
-    drawn = [_drawn(profile, load, seed) for seed in range(_DRAWN)]
-    for i in range(load.buckets + _WARM):
-        bucket = _FIRST_BUCKET + i
-        entries = drawn[i % _DRAWN]
-        for entry in entries:
-            judge.take(msgspec.structs.replace(entry, bucket=bucket), UNSET, 0)
-        timed = cost if i >= _WARM else JudgeCost(0, 0)
-        effects = []
-        with timed.timed("step"):
-            effects = list(judge.finalise((bucket + 1) * profile.bucket_ms))
-        with timed.timed("encode"):
-            lines = [encode(effect) for effect in effects]
-        if i >= _WARM:
-            cost.blocks += len(lines)
-            cost.cell_bytes += sum(len(entry.data) for entry in entries)
-            cost.metric_bytes += sum(map(len, lines))
+    start_seconds = time.process_time() - started
+    publish, metric_bytes = _steps(judge, load, drawn)
     started = time.process_time()
     judge.snapshot()
-    cost.snapshot_seconds = time.process_time() - started
-    return cost
+    return JudgeCost(
+        streams=len(profile.streams),
+        statistics=sum(len(s.reference.statistics) for s in profile.streams),
+        detect_ms=_percentiles(detect),
+        publish_ms=_percentiles(publish),
+        blocks_per_second=int(judge.blocks.table.binned / np.median(detect)),
+        start_seconds=start_seconds,
+        cut_seconds=time.process_time() - started,
+        cell_bytes=sum(len(entry.data) for entries in drawn for entry in entries) // _DRAWN,
+        metric_bytes=metric_bytes // load.buckets,
+    )
+
+
+def _steps(
+    judge: ModelJudge, load: Load, drawn: Sequence[Sequence[Entry]]
+) -> tuple[list[float], int]:
+    """Finalise buckets; give the seconds of each, and the bytes of all records."""
+    seconds, size = [], 0
+    for i in range(_WARM + load.buckets):
+        bucket = _FIRST_BUCKET + i
+        for entry in drawn[i % len(drawn)]:
+            judge.take(msgspec.structs.replace(entry, bucket=bucket), UNSET, 0)
+        started = time.process_time()
+        encoded = sum(
+            len(encode(effect)) for effect in judge.finalise((bucket + 1) * judge.profile.bucket_ms)
+        )
+        if i >= _WARM:
+            seconds.append(time.process_time() - started)
+            size += encoded
+    return seconds, size
+
+
+def _percentiles(seconds: Sequence[float]) -> dict[str, float]:
+    return {f"p{q}": round(1000 * float(np.percentile(seconds, q)), 1) for q in (50, 99)}
