@@ -24,6 +24,7 @@ from faust.app import base as faust_base
 from mode import CrashingSupervisor
 
 from detectors.errors import DriftlineError
+from stream.access import denied
 from stream.credentials import credentials
 from stream.lease import Envelope, Lease, LeaseFlow, no_lease
 from stream.logs import configure_logs
@@ -263,9 +264,9 @@ class Shell:
             if self._leaving:
                 code = 0
                 log.warning("left the group by ending", error=repr(error))
-            elif isinstance(error, DriftlineError):
-                code = error.exit_code
-                log.error(str(error), exit_code=code)
+            elif isinstance(known := denied(error) or error, DriftlineError):
+                code = known.exit_code
+                log.error(str(known), exit_code=code)
             else:
                 log.critical("crashed", error=repr(error), exit_code=code, exc_info=error)
             sys.stderr.flush()

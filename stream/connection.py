@@ -20,6 +20,7 @@ from kafka.errors import KafkaTimeoutError
 
 from detectors.errors import ServiceUnreachable
 from stream import localkafka
+from stream.access import denied
 from stream.config import KafkaConfig
 from stream.security import PLAINTEXT, Security, refusal, security_of
 
@@ -98,7 +99,9 @@ class Connection:
         try:
             yield admin
         except AdminError as error:
-            raise ServiceUnreachable(f"Kafka at {self.bootstrap} refused: {error!r}.") from error
+            raise denied(error) or ServiceUnreachable(
+                f"Kafka at {self.bootstrap} refused: {error!r}."
+            ) from error
         finally:
             admin.close()
 

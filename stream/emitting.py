@@ -124,7 +124,7 @@ async def emit_file(
         `as_late` says what to do about it.
     """
     connection = connection_of(config.kafka)
-    partitions, _ = prepare_topics(config.kafka, connection)
+    partitions, _ = prepare_topics(config.kafka, connection, "emit")
     names = TopicNames(config.kafka.prefix)
     if not retime and not as_late:
         _check_not_behind(path, config, watermarks(connection, names))

@@ -97,7 +97,7 @@ class _Pushing:
         self.latest_ms = UNSET
 
     async def __aenter__(self) -> Self:
-        await asyncio.to_thread(prepare_topics, self._config.kafka, self._connection)
+        await asyncio.to_thread(prepare_topics, self._config.kafka, self._connection, "push")
         await self.outbox.start()
         await self.control.start()
         self.latest_ms = await self._latest()

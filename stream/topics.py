@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from kafka.admin import ConfigResource
 
 from detectors.errors import ConfigError, ServiceUnreachable
+from stream.access import check_seen
 from stream.connection import RECORD_BYTES_MAX, Connection
 
 __all__ = [
@@ -77,8 +78,8 @@ def specs(
 
 def ensure_topics(
     connection: Connection, wanted: Iterable[TopicSpec], *, create: bool = True
-) -> None:
-    """Create the topics that are missing, and check those that are there.
+) -> dict[str, int]:
+    """Create the topics that are missing, and check those that are there; count partitions.
 
     Raises
     ------
@@ -100,6 +101,7 @@ def ensure_topics(
     for spec in every:
         if spec.fixed_by and counts[spec.name] != spec.partitions:
             raise ConfigError(_changed(spec, counts[spec.name]))
+    return counts
 
 
 def partition_count(connection: Connection, topic: str) -> int:
@@ -139,6 +141,7 @@ def check_append_time(connection: Connection, topic: str) -> None:
 def _counts(admin: Any, names: Collection[str]) -> dict[str, int]:
     """Count the partitions of those topics that are there."""
     found = admin.describe_topics(list(names))
+    check_seen(found)
     return {topic["name"]: len(topic["partitions"]) for topic in found if topic["partitions"]}
 
 

@@ -3,8 +3,11 @@
 import time
 from typing import Any
 
+from kafka.errors import GroupAuthorizationFailedError
+
 from detectors.errors import ServiceUnreachable
 from detectors.panes import UNSET, Clock
+from stream.access import not_allowed
 from stream.connection import Connection
 from stream.names import TopicNames
 
@@ -39,6 +42,8 @@ def _commits(connection: Connection, group: str) -> dict[Any, Any]:
                 groups: dict[str, dict[Any, Any]] = admin.list_group_offsets(group)
                 return groups.get(group, {})
         except ServiceUnreachable as error:
+            if isinstance(error.__cause__, GroupAuthorizationFailedError):
+                raise not_allowed([f"DESCRIBE on the group {group}"]) from error
             if not getattr(error.__cause__, "retriable", False) or time.monotonic() > deadline:
                 raise
             time.sleep(_PAUSE_SECONDS)

@@ -4,16 +4,17 @@ from pathlib import Path
 
 import structlog
 
-from detectors.errors import ConfigError
+from stream.access import ACCESS, CLOCK, check_access
 from stream.app import run_role
 from stream.config import Config, KafkaConfig
 from stream.connection import Connection, connection_of
 from stream.health import Health
 from stream.judge import JudgeRole
+from stream.names import TopicNames
 from stream.observe import ObserveRole
 from stream.role import Flow, KafkaSettings
 from stream.supervisor import Supervisor, end_with_supervisor, role_command
-from stream.topics import check_append_time, ensure_topics, partition_count, specs
+from stream.topics import check_append_time, ensure_topics, specs
 
 __all__ = ["ROLES", "prepare_topics", "run_supervised", "run_worker_role"]
 
@@ -22,26 +23,35 @@ ROLES = ("observe", "judge")
 log = structlog.get_logger()
 
 
-def prepare_topics(kafka: KafkaConfig, connection: Connection) -> tuple[int, int]:
-    """Create what is missing, check the input's clock; give the partitions of events, summaries."""
+def prepare_topics(kafka: KafkaConfig, connection: Connection, role: str) -> tuple[int, int]:
+    """Create what is missing, check what `role` needs; give the partitions of events, summaries.
+
+    Without `kafka.create_topics` nothing is looked at but what the role needs; a topic that it
+    does not need has 0 partitions then.  `role` is a key of `stream.access.ACCESS`.
+
+    Raises
+    ------
+    ConfigError, ServiceUnreachable
+        If a topic is not as it must be, is missing, or may not be used.
+    """
+    needs, names = ACCESS[role], TopicNames(kafka.prefix)
     wanted = specs(
         kafka.prefix,
         events_partitions=kafka.events_partitions,
         summaries_partitions=kafka.summaries_partitions,
         replication_factor=kafka.replication_factor,
     )
-    ensure_topics(connection, wanted, create=kafka.create_topics)
-    events = f"{kafka.prefix}.events"
-    if kafka.require_append_time:
-        check_append_time(connection, events)
-    summaries = partition_count(connection, f"{kafka.prefix}.summaries")
-    if summaries != kafka.summaries_partitions:
-        raise ConfigError(
-            f"{kafka.prefix}.summaries has {summaries} partitions, kafka.summaries_partitions is "
-            f"{kafka.summaries_partitions}: the number is fixed when a prefix is new. Set it to "
-            f"{summaries}, or choose another prefix."
-        )
-    return partition_count(connection, events), summaries
+    if not kafka.create_topics:
+        topics = {f"{kafka.prefix}.{need.name}" for need in needs if need.kind == "topic"}
+        wanted = tuple(spec for spec in wanted if spec.name in topics)
+    checks_clock = kafka.require_append_time and CLOCK in needs
+    with connection.admin() as admin:
+        asked = needs if checks_clock else [need for need in needs if need != CLOCK]
+        check_access(admin, kafka.prefix, asked)
+    counts = ensure_topics(connection, wanted, create=kafka.create_topics)
+    if checks_clock:
+        check_append_time(connection, names.events)
+    return counts.get(names.events, 0), counts.get(names.summaries, 0)
 
 
 class _Observed:
@@ -69,7 +79,7 @@ def run_worker_role(name: str, config: Config, metrics_port: int | None) -> int:
     """Run one role in the foreground until it is stopped; give its exit code."""
     end_with_supervisor()
     connection = connection_of(config.kafka)
-    partitions = prepare_topics(config.kafka, connection)
+    partitions = prepare_topics(config.kafka, connection, name)
     role: ObserveRole | JudgeRole
     if name == "observe":
         role = ObserveRole(config, connection, partitions)
@@ -83,7 +93,7 @@ def run_worker_role(name: str, config: Config, metrics_port: int | None) -> int:
 
 def run_supervised(config: Config, path: Path | None, metrics_port: int | None) -> int:
     """Run every role as a child process until stopped; give the worker's exit code."""
-    prepare_topics(config.kafka, connection_of(config.kafka))
+    prepare_topics(config.kafka, connection_of(config.kafka), "worker")
     shared = ["--config", str(path)] if path else []
     commands = {
         role: role_command(role, [*shared, *_port(metrics_port, offset)])

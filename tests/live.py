@@ -89,9 +89,13 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     process.wait(10)
 
 
-def records(bootstrap: str, topic: str) -> list[tuple[str, dict[str, Any]]]:
-    """Read a topic from its start to its present end: keys, and values as JSON."""
-    consumer = KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+def records(kafka: str | dict[str, Any], topic: str) -> list[tuple[str, dict[str, Any]]]:
+    """Read a topic from its start to its present end: keys, and values as JSON.
+
+    `kafka` is a bootstrap address, or the options of a client.
+    """
+    options = {"bootstrap_servers": kafka} if isinstance(kafka, str) else kafka
+    consumer = KafkaConsumer(**options, enable_auto_commit=False)
     try:
         numbers = consumer.partitions_for_topic(topic) or set()
         partitions = [TopicPartition(topic, n) for n in sorted(numbers)]

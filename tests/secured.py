@@ -1,6 +1,7 @@
 """A real broker with TLS, SCRAM and ACLs, and a CA of its own; nothing on it is in the clear."""
 
 import contextlib
+import json
 import secrets
 import subprocess
 import time
@@ -16,13 +17,26 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from kafka.admin import (
+    ACL,
+    ACLFilter,
+    ACLOperation,
+    ACLPermissionType,
+    ACLResourcePatternType,
+    KafkaAdminClient,
+    ResourcePattern,
+    ResourcePatternFilter,
+    ResourceType,
+)
+from kafka.errors import KafkaError
 
 from stream import localkafka
+from stream.access import EVERY, Need
 
 START_SECONDS_MAX = 90.0
 STOP_SECONDS_MAX = 20.0
 ADMIN = "admin"
-USERS = ("observe", "judge", "worker", "emitter", "reader", "backtest", "nobody")
+USERS = ("observe", "judge", "emit", "emitter", "alerts", "backtest", "push", "nobody")
 
 _PROPERTIES = """\
 process.roles=broker,controller
@@ -131,9 +145,6 @@ class SecuredKafka:
 @contextlib.contextmanager
 def secured_kafka(directory: Path) -> Iterator[SecuredKafka]:
     """Run such a broker for the length of a `with` block."""
-    from kafka.admin import KafkaAdminClient
-    from kafka.errors import KafkaError
-
     kafka = SecuredKafka(directory)
     process = kafka.start()
     try:
@@ -152,3 +163,52 @@ def secured_kafka(directory: Path) -> Iterator[SecuredKafka]:
     finally:
         process.terminate()
         process.wait(STOP_SECONDS_MAX)
+
+
+def settings(secured: SecuredKafka, user: str, prefix: str, **more: object) -> list[str]:
+    fields = {
+        "bootstrap": secured.bootstrap,
+        "prefix": prefix,
+        "security_protocol": "SASL_SSL",
+        "sasl_username": user,
+        "sasl_password_file": str(secured.password_file(user)),
+        "tls_ca_file": str(secured.ca_file),
+        "session_timeout_seconds": 6,
+        "create_topics": False,
+    }
+    return [f"{key} = {json.dumps(value)}" for key, value in (fields | more).items()]
+
+
+def config(directory: Path, secured: SecuredKafka, user: str, prefix: str, **more: object) -> Path:
+    path = directory / f"{user}-{len(list(directory.iterdir()))}.toml"
+    lines = ["[kafka]", *settings(secured, user, prefix, **more)]
+    lines += ["[detect]", "learn_days = 0", "learn_blocks = 100"]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def bindings(user: str, prefix: str, needs: tuple[Need, ...]) -> list[ACL]:
+    """Make the ACLs that these needs ask for, and no other."""
+    found = []
+    for need in needs:
+        kind = ResourceType.TOPIC if need.kind == "topic" else ResourceType.GROUP
+        every = need.name == EVERY
+        name = f"{prefix}." if every else f"{prefix}.{need.name}"
+        how = ACLResourcePatternType.PREFIXED if every else ACLResourcePatternType.LITERAL
+        operation = ACLOperation[need.operation]
+        allow = ACLPermissionType.ALLOW
+        found.append(ACL(f"User:{user}", "*", operation, allow, ResourcePattern(kind, name, how)))
+    return found
+
+
+def grant(admin: KafkaAdminClient, acls: list[ACL]) -> None:
+    answer = admin.create_acls(acls)
+    assert len(answer["succeeded"]) == len(acls), answer
+
+
+def forget(admin: KafkaAdminClient, user: str) -> None:
+    """Take every right from a user."""
+    kinds = (ResourceType.TOPIC, ResourceType.GROUP)
+    patterns = [ResourcePatternFilter(kind, None, ACLResourcePatternType.ANY) for kind in kinds]
+    every = (ACLOperation.ANY, ACLPermissionType.ANY)
+    admin.delete_acls([ACLFilter(f"User:{user}", "*", *every, one) for one in patterns])

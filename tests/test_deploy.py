@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from stream.access import ACCESS, EVERY, Need
 from stream.config_file import load_config
 from stream.kafka_jars import KAFKA_VERSION
 from stream.security import PLAINTEXT, security_of
@@ -97,3 +98,41 @@ def test_every_requirement_of_a_lock_has_hashes_and_no_address(lock: str) -> Non
     assert [block for block in blocks if "--hash=sha256:" not in block] == []
     assert "://" not in text
     assert "index-url" not in text
+
+
+def acls(role: str, environ: dict[str, str]) -> set[tuple[str, ...]]:
+    """Run the script, and read the commands it would give to Kafka's tool."""
+    script = str(ROOT / "deploy" / "acls.sh")
+    command = ["sh", script, "shop", role, "me"]
+    environ = {"PATH": "/usr/bin:/bin", "KAFKA_ACLS": "echo"} | environ
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environ)
+    return {tuple(line.split()) for line in done.stdout.splitlines()}
+
+
+@pytest.mark.parametrize("role", sorted(ACCESS.keys() - {"worker"}))
+def test_the_script_gives_a_role_the_rights_that_it_needs_and_no_other(role: str) -> None:
+    given = {"BOOTSTRAP": "kafka:9093", "COMMAND_CONFIG": "a.properties"}
+    expected = set()
+    for need in ACCESS[role]:
+        every = need.name == EVERY
+        words = "--bootstrap-server kafka:9093 --command-config a.properties --add "
+        words += f"--allow-principal User:me --operation {need.operation} --{need.kind} shop."
+        words += "" if every else need.name
+        words += f" --resource-pattern-type {'prefixed' if every else 'literal'}"
+        expected.add(tuple(words.split()))
+    assert acls(role, given) == expected
+
+
+def test_the_guide_shows_the_rights_that_roles_need() -> None:
+    guide = (ROOT / "docs" / "guides" / "security.md").read_text()
+    rows = re.findall(
+        r"^\| (?:`(\w+)`)? ?\| .*?\| (topic|group) `(.+)` \| (.+) \|$", guide, re.MULTILINE
+    )
+    shown: dict[str, list[Need]] = {}
+    role = ""
+    for named, kind, name, operations in rows:
+        role = named or role
+        shown.setdefault(role, []).extend(Need(kind, name, one) for one in operations.split(", "))
+    assert {r: set(needs) for r, needs in shown.items()} == {
+        r: set(needs) for r, needs in ACCESS.items() if r != "worker"
+    }

@@ -54,7 +54,7 @@ class Place(NamedTuple):
 
     def prepare(self) -> None:
         """Create what a run has removed, and put the profile in force."""
-        prepare_topics(self.config.kafka, connection_of(self.config.kafka))
+        prepare_topics(self.config.kafka, connection_of(self.config.kafka), "worker")
         asyncio.run(push_profile(self.config, self.profile))
 
     def command(self, role: str) -> list[str]:
@@ -83,7 +83,7 @@ def place(
         told.progress(f"Fitting a profile on {_REFERENCE_EVENTS:,} reference events")
         profile = fitted(wanted, config)
     connection = connection_of(config.kafka)
-    partitions = prepare_topics(config.kafka, connection)
+    partitions = prepare_topics(config.kafka, connection, "worker")
     with (
         event_log(connection, TopicNames(prefix), partitions) as log,
         TemporaryDirectory(prefix="driftline-bench-") as directory,
