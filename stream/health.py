@@ -1,8 +1,14 @@
-"""The small web server of a role: /metrics, /livez, /readyz on loopback, GET only."""
+"""The small web server of a role: /metrics, /livez, /readyz on loopback, GET only.
 
+One request a connection, then it is closed.  Size, time and connections are limited, so that
+nobody on this machine can hold what the role needs.
+"""
+
+import asyncio
+import re
+from asyncio import StreamReader, StreamWriter
 from collections.abc import Callable
-
-from aiohttp import web
+from http import HTTPStatus
 
 from detectors.errors import ServiceUnreachable
 from stream.metrics import CONTENT_TYPE
@@ -10,9 +16,13 @@ from stream.metrics import CONTENT_TYPE
 __all__ = ["METRICS_PORT", "Health"]
 
 METRICS_PORT = 9464
+CONNECTIONS_MAX = 32
+REQUEST_SECONDS_MAX = 5.0
+HEAD_BYTES_MAX = 8_192
 _HOST = "127.0.0.1"
 _PORTS_TRIED = 50
-_REQUEST_BYTES_MAX = 16_384
+_TEXT = "text/plain; charset=utf-8"
+_REQUEST_LINE = re.compile(rb"([A-Z]{1,16}) (/[!-~]*) HTTP/1\.[01]\r\n")
 
 
 class Health:
@@ -22,6 +32,7 @@ class Health:
         """Prepare the pages; `why_not_ready` gives a sentence, or "" when all is well."""
         self._render = render
         self._why_not_ready = why_not_ready
+        self._open: set[StreamWriter] = set()
         self.port = 0
 
     async def start(self, port: int | None) -> int:
@@ -32,34 +43,75 @@ class Health:
         ServiceUnreachable
             If no port could be had.
         """
-        app = web.Application(client_max_size=_REQUEST_BYTES_MAX)
-        app.router.add_get("/metrics", self._metrics)
-        app.router.add_get("/livez", self._livez)
-        app.router.add_get("/readyz", self._readyz)
-        self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=5)
-        await self._runner.setup()
         wanted = [port] if port is not None else range(METRICS_PORT, METRICS_PORT + _PORTS_TRIED)
         for candidate in wanted:
             try:
-                await web.TCPSite(self._runner, _HOST, candidate).start()
+                self._server = await asyncio.start_server(
+                    self._serve, _HOST, candidate, limit=HEAD_BYTES_MAX
+                )
             except OSError:
                 continue
-            self.port = candidate
-            return candidate
+            self.port = self._server.sockets[0].getsockname()[1]
+            return self.port
         raise ServiceUnreachable(
             f"Port {wanted[0]} on {_HOST} is taken; choose another with --metrics-port."
         )
 
     async def stop(self) -> None:
-        """Close the server."""
-        await self._runner.cleanup()
+        """Close the server, and what is open."""
+        self._server.close()
+        for writer in self._open:
+            writer.transport.abort()
 
-    async def _metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=self._render(), headers={"Content-Type": CONTENT_TYPE})
+    async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
+        """Answer one request; cut it off when its time is over."""
+        if len(self._open) >= CONNECTIONS_MAX:
+            writer.transport.abort()
+            return
+        self._open.add(writer)
+        try:
+            async with asyncio.timeout(REQUEST_SECONDS_MAX):
+                writer.write(await self._answer(reader))
+                writer.close()
+                await writer.wait_closed()
+        except (OSError, asyncio.IncompleteReadError):
+            pass  # TimeoutError is an OSError: too slow; or the other side has gone
+        finally:
+            writer.transport.abort()
+            self._open.discard(writer)
 
-    async def _livez(self, _: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
+    async def _answer(self, reader: StreamReader) -> bytes:
+        """Read a request's head, and give the whole answer."""
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+        except asyncio.LimitOverrunError:
+            return _response(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        request = _REQUEST_LINE.match(head)
+        if request is None:
+            return _response(HTTPStatus.BAD_REQUEST)
+        if request[1] != b"GET":
+            return _response(HTTPStatus.METHOD_NOT_ALLOWED, more="Allow: GET\r\n")
+        return self._page(request[2].partition(b"?")[0])
 
-    async def _readyz(self, _: web.Request) -> web.Response:
-        reason = self._why_not_ready()
-        return web.Response(text=f"{reason or 'ok'}\n", status=503 if reason else 200)
+    def _page(self, path: bytes) -> bytes:
+        """Give one of the three pages."""
+        if path == b"/metrics":
+            return _response(HTTPStatus.OK, self._render(), CONTENT_TYPE)
+        if path == b"/livez":
+            return _response(HTTPStatus.OK)
+        if path == b"/readyz":
+            reason = self._why_not_ready()
+            status = HTTPStatus.SERVICE_UNAVAILABLE if reason else HTTPStatus.OK
+            return _response(status, f"{reason or 'ok'}\n".encode())
+        return _response(HTTPStatus.NOT_FOUND)
+
+
+def _response(status: HTTPStatus, body: bytes = b"", kind: str = _TEXT, more: str = "") -> bytes:
+    """Write an answer; without a body of its own it says its status."""
+    body = body or (b"ok\n" if status == HTTPStatus.OK else f"{status.phrase}\n".encode())
+    head = (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: {kind}\r\n"
+        f"Content-Length: {len(body)}\r\nX-Content-Type-Options: nosniff\r\n{more}"
+        "Connection: close\r\n\r\n"
+    )
+    return head.encode() + body
