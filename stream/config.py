@@ -51,6 +51,7 @@ class KafkaConfig(_Section, frozen=True):
 
     An empty `bootstrap` means the local Kafka that `driftline kafka start` runs.  What protects
     the way there is in `stream.security`; a password comes from a file or the environment.
+    `fetch` = "records" reads events by aiokafka's record objects: slower, with the same answer.
     """
 
     bootstrap: str = ""
@@ -61,6 +62,7 @@ class KafkaConfig(_Section, frozen=True):
     session_timeout_seconds: float = 10.0
     create_topics: bool = True
     require_append_time: bool = True
+    fetch: Literal["auto", "in-place", "records"] = "auto"
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_SSL", "SASL_PLAINTEXT"] = "PLAINTEXT"
     allow_plaintext: bool = False
     sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = "SCRAM-SHA-512"

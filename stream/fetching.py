@@ -9,7 +9,9 @@ With another aiokafka, and for record formats before v2, its record objects are 
 
 # ruff: noqa: SLF001  the private parts of aiokafka are what this module is about
 
+import zlib
 from collections.abc import Iterator, Sequence
+from gzip import BadGzipFile
 from importlib.metadata import version
 from types import FunctionType, MethodType
 from typing import Any, Literal
@@ -31,7 +33,10 @@ _Fetch = Literal["auto", "in-place", "records"]
 
 _AIOKAFKA = "0.14.0"
 # What aiokafka's own parsing raises for bytes that it cannot read, from its codecs as well.
-UNREADABLE = (CorruptRecordException, UnsupportedCodecError, DecompressionError, MalformedError)
+UNREADABLE = (
+    CorruptRecordException, UnsupportedCodecError,
+    DecompressionError, BadGzipFile, EOFError, zlib.error,
+)  # fmt: skip
 
 log = structlog.get_logger(__name__)
 
@@ -108,7 +113,7 @@ class _Chunks(PartitionRecords):  # type: ignore[misc]  # aiokafka is untyped
                 yield Records.of(list(super()._unpack_records()))
             else:
                 yield from self._in_place(content)
-        except UNREADABLE as error:
+        except (MalformedError, *UNREADABLE) as error:
             raise unreadable(error, f"{tp.topic}/{tp.partition}") from error
 
     def _in_place(self, content: bytes) -> Iterator[Records]:

@@ -5,12 +5,12 @@ hold; it ends before the partitions go.  Offsets count holes in the log as read:
 transaction marker no record comes, and yet there is nothing left to read.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NoReturn, Protocol
 
 from detectors.errors import StateRefused
-from stream.role import METADATA_BYTES_MAX, Commit, KafkaSettings, Partition
+from stream.role import METADATA_BYTES_MAX, Commit, KafkaSettings, Partition, Role
 
 __all__ = ["Envelope", "Lease", "LeaseFlow", "Owner", "no_lease", "out_of_range"]
 
@@ -47,15 +47,17 @@ class Lease:
         self.given.update(self.position)
 
     def envelopes(
-        self, records: Mapping[Partition, list[Any]], reached: Mapping[Partition, int]
+        self, chunks: Mapping[Partition, Sequence[Any]], reached: Mapping[Partition, int]
     ) -> Iterator["Envelope"]:
-        """Wrap what one fetch returned; `reached` is aiokafka's position after it."""
+        """Wrap the chunks that one fetch returned; `reached` is aiokafka's position after it."""
         for partition, offset in reached.items():
-            chunk = records.get(partition)
-            if chunk:
+            *before, last = chunks.get(partition) or [None]
+            given = [(chunk, int(chunk.offsets[-1]) + 1) for chunk in before] + [(last, offset)]
+            if last is not None:
                 self.given[partition] = offset
-                self.undone += 1
-                yield Envelope(self, partition, chunk, offset)
+                self.undone += len(given)
+                for chunk, next_offset in given:
+                    yield Envelope(self, partition, chunk, next_offset)
             elif self.given[partition] == self.position[partition]:
                 self.given[partition] = self.position[partition] = offset
 
@@ -77,13 +79,14 @@ class Envelope(NamedTuple):
 
     lease: Lease
     partition: Partition
-    records: list[Any]
+    records: Any
     next_offset: int
 
 
 class Owner(Protocol):
     """What the transport asks of the app around the role."""
 
+    role: Role
     settings: KafkaSettings
 
     def durable(self) -> Mapping[Partition, Commit]:

@@ -2,12 +2,12 @@
 
 import asyncio
 import gc
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from hashlib import sha256
 
 import msgspec
+import numpy as np
 import structlog
-from aiokafka import ConsumerRecord
 
 from detectors.events import Reject
 from detectors.observe import Batch, Observer, Pane
@@ -19,6 +19,7 @@ from stream.control import Control
 from stream.metrics import ObserveSeries
 from stream.names import TopicNames
 from stream.outbox import Outbox
+from stream.records import Records
 from stream.role import Commit, Flow, Partition
 from stream.routing import parts_of
 from stream.warmup import warm_observe
@@ -36,6 +37,7 @@ class ObserveRole:
     """Read events, write summaries; keep nothing but the open pane of each partition."""
 
     name = "observe"
+    records_in_place = True
 
     def __init__(self, config: Config, connection: Connection, partitions: tuple[int, int]) -> None:
         """Observe `partitions[0]` events partitions into `partitions[1]` summaries partitions."""
@@ -81,16 +83,16 @@ class ObserveRole:
             self._seen_at[tp] = asyncio.get_running_loop().time()
         return starts
 
-    async def process(self, tp: Partition, records: Sequence[ConsumerRecord]) -> None:
+    async def process(self, tp: Partition, records: Records) -> None:
         """Observe one fetch of one partition, in batches that stay in the processor's cache."""
-        fresh = [r for r in records if r.offset >= self._next[tp]]
+        fresh = records[int(np.searchsorted(records.offsets, self._next[tp])) :]
         self._seen_at[tp] = asyncio.get_running_loop().time()
         for first in range(0, len(fresh), BATCH_RECORDS):
             await self._observe(tp, fresh[first : first + BATCH_RECORDS])
 
-    async def _observe(self, tp: Partition, records: Sequence[ConsumerRecord]) -> None:
+    async def _observe(self, tp: Partition, records: Records) -> None:
         """Observe one batch; deliver the panes that end in it."""
-        self._next[tp] = records[-1].offset + 1
+        self._next[tp] = int(records.offsets[-1]) + 1
         batch = batch_of(records, self._config)
         await self._know(batch)
         await self._reject(tp, records, batch)
@@ -140,11 +142,11 @@ class ObserveRole:
             latest_ms = max((event.time_ms for event in batch.events), default=UNSET)
             await self._control.keep_up(latest_ms)
 
-    async def _reject(self, tp: Partition, records: Sequence[ConsumerRecord], batch: Batch) -> None:
+    async def _reject(self, tp: Partition, records: Records, batch: Batch) -> None:
         """Publish every bad record's reason; its pane waits for the delivery."""
         for row, code in zip(batch.reject_rows.tolist(), batch.reject_codes, strict=True):
-            value = records[row].value or b""
-            offset = records[row].offset
+            value = records.value(row) or b""
+            offset = int(records.offsets[row])
             digest = sha256(value).hexdigest()
             reject = Reject(code, tp.topic, tp.partition, offset, digest, len(value))
             key = f"{tp.topic}/{tp.partition}/{offset}".encode()

@@ -94,7 +94,12 @@ class Records:
             starts=plain.starts,
             lengths=plain.lengths,
             offsets=np.array([r.offset for r in records], np.int64),
-            times_ms=np.fromiter((r.timestamp for r in records), np.int64, count),
+            times_ms=np.fromiter((_time_ms(r) for r in records), np.int64, count),
             append_times=np.fromiter(append, np.bool_, count),
             ticks=np.fromiter(ticks, np.bool_, count),
         )
+
+
+def _time_ms(record: "ConsumerRecord") -> int:
+    """Give a record's time; -1 is Kafka's number for none, which aiokafka turns into None."""
+    return -1 if record.timestamp is None else record.timestamp

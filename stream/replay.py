@@ -23,6 +23,7 @@ from stream.connection import Connection, connection_of
 from stream.control import Control
 from stream.judging import Judging, Totals
 from stream.names import TopicNames
+from stream.records import Records
 from stream.topic_ranges import Bound, OffsetRange, TopicRanges
 from stream.topics import partition_counts
 
@@ -140,8 +141,9 @@ class Replay:
         ticked = False
         async for partition, records in log.read(self.ranges):
             on_records(len(records))
-            for first in range(0, len(records), BATCH_RECORDS):
-                batch = batch_of(records[first : first + BATCH_RECORDS], self._config)
+            gathered = Records.of(records)
+            for first in range(0, len(gathered), BATCH_RECORDS):
+                batch = batch_of(gathered[first : first + BATCH_RECORDS], self._config)
                 ticked |= bool(batch.ticks.any())
                 for pane in observers[partition].feed(batch):
                     for effect in self._take(pane, applied):

@@ -6,16 +6,22 @@ says which offsets are durable.  Everything else (groups, seeks, commits, signal
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
 if TYPE_CHECKING:
-    from aiokafka import ConsumerRecord
-
     from stream.connection import Connection
 
-__all__ = ["METADATA_BYTES_MAX", "Commit", "Flow", "KafkaSettings", "Partition", "Role"]
+__all__ = [
+    "METADATA_BYTES_MAX",
+    "Commit",
+    "Flow",
+    "KafkaSettings",
+    "Partition",
+    "Role",
+    "takes_records",
+]
 
 METADATA_BYTES_MAX = 99
 
@@ -35,7 +41,10 @@ class Commit(NamedTuple):
 
 
 class KafkaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Say how a role talks to Kafka; every time in seconds."""
+    """Say how a role talks to Kafka; every time in seconds.
+
+    `in_place`: for a role that takes `Records`, fetched bytes are walked where they lie.
+    """
 
     connection: "Connection"
     session_timeout_seconds: float = 10.0
@@ -48,6 +57,7 @@ class KafkaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     fetch_bytes_max: int = 4 << 20
     poll_records_max: int = 20_000
     envelopes_max: int = 4
+    in_place: bool = True
 
 
 class Flow(Protocol):
@@ -102,8 +112,8 @@ class Role(Protocol):
         committed.  Return the offset to read from for each; None is the log's start.
         """
 
-    async def process(self, partition: Partition, records: Sequence["ConsumerRecord"]) -> None:
-        """Process consecutive records of one partition."""
+    async def process(self, partition: Partition, records: Any) -> None:
+        """Process consecutive records of one partition: see `takes_records`."""
 
     def durable(self) -> Mapping[Partition, Commit]:
         """Say up to where each partition may be committed; asked at any await of the role.
@@ -120,3 +130,11 @@ class Role(Protocol):
 
     async def stop(self) -> None:
         """Write what must outlive the process; `durable` is asked, and committed, after it."""
+
+
+def takes_records(role: Role) -> bool:
+    """Tell whether a role takes `Records`, by its attribute `records_in_place`.
+
+    All others take a sequence of aiokafka's ConsumerRecord.
+    """
+    return getattr(role, "records_in_place", False)

@@ -1,9 +1,9 @@
 """Batches through Faust: one envelope per partition and fetch, offsets and seeks of our own.
 
-The only module that subclasses Faust's internals (faust-streaming 0.15.3, aiokafka 0.14;
-tests/stream/test_transport_contract.py fails when they change).  Faust takes 150 us a record,
-and its acknowledgements, gap list and seek to the commit lose some; so its stream carries
-*envelopes* here, and a `Lease` says what may be delivered and committed:
+Only this module and `stream.consumer_thread` subclass Faust's internals (faust-streaming 0.15.3,
+aiokafka 0.14; tests/stream/test_transport_contract.py fails when they change).  Faust takes
+150 us a record, and its acknowledgements, gap list and seek to the commit lose some; so its
+stream carries *envelopes* here, and a `Lease` says what may be delivered and committed:
 
     rebalance -> survey (commits, log's ends) -> role.assigned -> seek -> flow -> revoked
 
@@ -11,7 +11,6 @@ Only records drained from aiokafka after the seek of the lease that is still hel
 role.  A commit goes out only in the generation in which that lease was granted.
 """
 
-# ruff: noqa: SLF001  the private parts of Faust and aiokafka are what this module is about
 # ruff: noqa: ASYNC109  `timeout` is the name in the signatures that it overrides
 
 import asyncio
@@ -19,23 +18,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from typing import Any, cast
 
 from aiokafka import errors
-from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.serializers.schemas import Schema
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
-from mode import Service
 
 from detectors.errors import StateRefused
+from stream.consumer_thread import BatchConsumerThread, Fetched
 from stream.lease import Envelope, Lease, Owner, no_lease, out_of_range
-from stream.role import Commit, Partition
+from stream.role import Partition
 
-__all__ = ["BatchConsumer", "BatchConsumerThread", "BatchSchema", "BatchTransport"]
+__all__ = ["BatchConsumer", "BatchSchema", "BatchTransport"]
 
-_Fetched = tuple[Lease | None, Mapping[Partition, list[Any]], Mapping[Partition, int]]
 _ALL_HELD_SECONDS = 0.05
-# Kafka's codes for: illegal generation, unknown member, rebalance in progress.
-_REBALANCED = (22, 25, 27)
-_NO_POSITION = (errors.OffsetOutOfRangeError, errors.NoOffsetForPartitionError)
 
 
 class BatchSchema(Schema):
@@ -49,114 +43,6 @@ class BatchSchema(Schema):
             return create_event(None, message.value, None, message)
 
         return decode
-
-
-class BatchConsumerThread(driver.AIOKafkaConsumerThread):
-    """What must run in aiokafka's own thread: there, code between two awaits is atomic."""
-
-    consumer: "BatchConsumer"
-    _lease: Lease | None = None
-
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        """Shorten Faust's fixed fetch_max_wait_ms of 1,500.
-
-        A partition that was full waits that long behind an empty fetch of idle neighbours.
-        """
-        consumer = super()._create_worker_consumer(transport)
-        settings = self.consumer.owner.settings
-        consumer._fetch_max_wait_ms = int(settings.fetch_wait_seconds * 1000)
-        return consumer
-
-    def on_crash(self, msg: str, *fmt: Any, **_: Any) -> None:  # noqa: ARG002
-        """End the process; mode would print to stderr and leave the rest running."""
-        self.consumer.owner.fail(fmt[-1])
-
-    @Service.task
-    async def _watch(self) -> None:
-        """Notice what aiokafka's background tasks died of: Faust fetches around its checks."""
-        consumer = self._ensure_consumer()
-        while not self.should_stop and not consumer._closed:
-            await self.sleep(1.0)
-            try:
-                consumer._coordinator.check_errors()
-                if consumer._fetcher.error_future.done():
-                    consumer._fetcher.error_future.result()
-            except errors.KafkaError as error:
-                if not error.retriable:
-                    self.consumer.owner.fail(error)
-
-    async def survey(self, generation: int) -> Lease | None:
-        """Ask for the group's commits *with* metadata and the ends of the logs.
-
-        Faust's seek_to_committed drops the metadata.  Give None if a rebalance came between.
-        """
-        consumer, coordinator = self._ensure_consumer(), self._ensure_consumer()._coordinator
-        assignment = consumer._subscription.subscription.assignment
-        tps = list(assignment.tps)
-        while coordinator.generation == generation and assignment.active:
-            try:
-                known = await coordinator.fetch_committed_offsets(tps)
-                first = await consumer.beginning_offsets(tps)
-                end = await consumer.end_offsets(tps)
-            except errors.KafkaError as error:
-                if not error.retriable and not isinstance(error, errors.KafkaTimeoutError):
-                    raise
-                continue
-            commits = {Partition(*tp): Commit(*known[tp]) if tp in known else None for tp in tps}
-            firsts, ends = ({Partition(*tp): at[tp] for tp in tps} for at in (first, end))
-            return Lease(generation, assignment, commits, firsts, ends)
-        return None
-
-    async def begin(self, lease: Lease) -> None:
-        """Seek; from here on a drained record belongs to this lease."""
-        consumer = self._ensure_consumer()
-        if lease.assignment is not consumer._subscription.subscription.assignment:
-            return
-        for tp in lease.assignment.tps:
-            consumer.seek(tp, lease.position[Partition(*tp)])
-        self._lease = lease
-
-    async def fetch(self, wanted: set[TP], timeout: float) -> _Fetched:
-        """Drain what was fetched, with the lease it belongs to and the positions after it.
-
-        All three are of one moment: aiokafka awaits nothing between draining and returning.
-        """
-        consumer = self._ensure_consumer()
-        try:
-            records = await self._fetch_records(
-                consumer, wanted, timeout=timeout, max_records=consumer._max_poll_records
-            )
-        except _NO_POSITION:
-            if self._current_lease() is None:
-                return None, {}, {}
-            raise
-        lease = self._current_lease()
-        states = ((tp, lease.assignment.state_value(tp)) for tp in lease.position) if lease else ()
-        return lease, records, {tp: state.position for tp, state in states}
-
-    def _current_lease(self) -> Lease | None:
-        """Give the lease whose seek set the positions that aiokafka reads from now."""
-        subscription = self._ensure_consumer()._subscription.subscription
-        lease = self._lease
-        return lease if lease and lease.assignment is subscription.assignment else None
-
-    async def commit_in(self, lease: Lease, due: Mapping[Partition, Commit]) -> bool:
-        """Commit offsets with metadata, but only as the member and generation of the lease.
-
-        Faust writes "" as metadata; aiokafka's own commit retries under whatever generation it
-        then has, and one of -1 (a zombie's) is accepted for a group that is empty.
-        """
-        coordinator = self._ensure_consumer()._coordinator
-        if coordinator.generation != lease.generation or not lease.assignment.active:
-            return False
-        offsets = {TopicPartition(*tp): OffsetAndMetadata(*due[tp]) for tp in due}
-        try:
-            await coordinator._do_commit_offsets(lease.assignment, offsets)
-        except errors.KafkaError as error:
-            if not error.retriable and getattr(error, "errno", 0) not in _REBALANCED:
-                raise
-            return False
-        return True
 
 
 class BatchConsumer(driver.Consumer):
@@ -200,11 +86,11 @@ class BatchConsumer(driver.Consumer):
                 return
             yield _message(envelope)
 
-    async def _fetch(self, wanted: set[TP], timeout: float) -> _Fetched:
+    async def _fetch(self, wanted: set[TP], timeout: float) -> Fetched:
         """Fetch in the thread; an offset that left the log is a refusal, never a reset."""
         thread = self._thread
         try:
-            fetched: _Fetched = await thread.call_thread(thread.fetch, wanted, timeout)
+            fetched: Fetched = await thread.call_thread(thread.fetch, wanted, timeout)
         except errors.OffsetOutOfRangeError as error:
             tp, offset = next(iter(error.args[0].items()))
             first, end = await self.earliest_offsets(tp), await self.highwaters(tp)
@@ -291,9 +177,9 @@ class BatchTransport(driver.Transport):
 
 
 def _message(envelope: Envelope) -> tuple[TP, ConsumerMessage]:
-    """Make the message that Faust's conductor and stream carry."""
-    tp, last = TP(*envelope.partition), envelope.records[-1]
-    when = (last.offset, last.timestamp / 1000, last.timestamp_type)
+    """Make the message that Faust's conductor and stream carry; they look at its offset."""
+    tp = TP(*envelope.partition)
+    when = (envelope.next_offset - 1, 0.0, 0)
     generation = envelope.lease.generation
     return tp, ConsumerMessage(
         *tp, *when, (), None, envelope, None, 0, 0, tp, generation_id=generation

@@ -8,6 +8,7 @@ from stream.access import ACCESS, CLOCK, check_access
 from stream.app import run_role
 from stream.config import Config, KafkaConfig
 from stream.connection import Connection, connection_of
+from stream.fetching import parses_in_place
 from stream.health import Health
 from stream.judge import JudgeRole
 from stream.names import TopicNames
@@ -86,7 +87,9 @@ def run_worker_role(name: str, config: Config, metrics_port: int | None) -> int:
     else:
         role = JudgeRole(config, connection)
     settings = KafkaSettings(
-        connection=connection, session_timeout_seconds=config.kafka.session_timeout_seconds
+        connection=connection,
+        session_timeout_seconds=config.kafka.session_timeout_seconds,
+        in_place=parses_in_place(config.kafka.fetch),
     )
     return run_role(_Observed(role, metrics_port), settings)  # type: ignore[arg-type]
 

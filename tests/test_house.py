@@ -27,11 +27,12 @@ ABOVE = {"detectors": {"stream", "driftline"}, "stream": {"driftline"}, "driftli
 ONLY_IN = {
     "faust": {
         "stream/transport.py",
+        "stream/consumer_thread.py",
         "stream/app.py",
         "stream/credentials.py",
         "driftline/bench/naive.py",
     },
-    "mode": {"stream/transport.py", "stream/app.py"},
+    "mode": {"stream/consumer_thread.py", "stream/app.py"},
     "prometheus_client": {"stream/metrics.py"},
     "river": {
         "detectors/drift/river_plugin.py",

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from aiokafka import TopicPartition
 
+from stream.fetching import chunks_of
 from stream.lease import Lease, LeaseFlow, no_lease
-from stream.role import Commit, Partition, Role
+from stream.role import Commit, Partition, Role, takes_records
 from tests.simulation.cluster import Cluster, Host
 
 __all__ = ["Group", "Member"]
@@ -144,7 +145,8 @@ class Member:
                 count = self._draw.randint(1, FETCH_RECORDS_MAX)
                 records = cluster.read(TopicPartition(*tp), self.lease.given[tp], count)
                 end = records[-1].offset + 1 if records else cluster.end(TopicPartition(*tp))
-                for envelope in self.lease.envelopes({tp: records}, {tp: end}):
+                chunks = chunks_of(records, gathered=takes_records(self.role)) if records else []
+                for envelope in self.lease.envelopes({tp: chunks}, {tp: end}):
                     async with self._gate:
                         if not self._stands():
                             return

@@ -6,6 +6,7 @@ import pytest
 
 from detectors.errors import StateRefused
 from stream.lease import Lease, LeaseFlow, no_lease
+from stream.records import Records
 from stream.role import Commit, Partition
 
 A, B = Partition("in", 0), Partition("in", 1)
@@ -69,7 +70,7 @@ def test_the_ends_of_the_log_themselves_can_be_read() -> None:
 
 def test_positions_count_holes_as_read_once_nothing_is_undone() -> None:
     lease = begun()
-    first, second = lease.envelopes({A: ["r10", "r11"]}, {A: 12, B: 5}), lease.envelopes
+    first, second = lease.envelopes({A: [["r10", "r11"]]}, {A: 12, B: 5}), lease.envelopes
     (envelope,) = first
     assert (lease.given[A], lease.position[A], lease.undone) == (12, 10, 1)
     assert list(second({}, {A: 15, B: 9})) == []
@@ -80,9 +81,20 @@ def test_positions_count_holes_as_read_once_nothing_is_undone() -> None:
     assert lease.position[A] == 15
 
 
+def test_each_chunk_of_a_fetch_is_an_envelope_that_ends_where_the_next_begins() -> None:
+    lease = begun()
+    first, second = Records.of_values([b"a", b"b"]), Records.of_values([b"c"])
+    given = list(lease.envelopes({A: [first, second]}, {A: 17}))
+    assert [envelope.next_offset for envelope in given] == [2, 17]
+    assert (lease.given[A], lease.undone) == (17, 2)
+    for envelope in given:
+        lease.done(envelope)
+    assert (lease.position[A], lease.undone) == (17, 0)
+
+
 def test_only_progress_is_due() -> None:
     lease = begun()
-    list(lease.envelopes({A: ["r10"]}, {A: 11, B: 5}))
+    list(lease.envelopes({A: [["r10"]]}, {A: 11, B: 5}))
     assert lease.due({}) == {}
     assert lease.due({A: Commit(10, "ten")}) == {}
     assert lease.due({A: Commit(9, "nine")}) == {}

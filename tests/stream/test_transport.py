@@ -29,6 +29,7 @@ class Died(BaseException):
 class Owner:
     """Stand for the shell: give durable commits, and die visibly."""
 
+    role = None
     settings = KafkaSettings(connection=Connection("127.0.0.1:1,127.0.0.1:2"))
 
     def __init__(self, durable: Mapping[Partition, Commit] | None = None) -> None:
@@ -208,8 +209,8 @@ def test_of_what_was_drained_only_the_records_of_the_lease_are_given() -> None:
         consumer._active_partitions = {TP(*IN)}
         consumer.lease = new
         consumer.resume_flow()
-        drained = iter([(old, {IN: [record(3)]}, {IN: 4}), (None, {IN: [record(3)]}, {}),
-                        (new, {IN: [record(10), record(12)]}, {IN: 14})])  # fmt: skip
+        drained = iter([(old, {IN: [[record(3)]]}, {IN: 4}), (None, {IN: [[record(3)]]}, {}),
+                        (new, {IN: [[record(10), record(12)]]}, {IN: 14})])  # fmt: skip
 
         async def fetch(*_: Any) -> Any:
             return next(drained)
@@ -218,7 +219,7 @@ def test_of_what_was_drained_only_the_records_of_the_lease_are_given() -> None:
         given = [[message async for message in consumer.getmany(1.0)] for _ in range(3)]
         assert [len(messages) for messages in given] == [0, 0, 1]
         ((tp, message),) = given[2]
-        assert (tp, message.offset, message.generation_id) == (IN, 12, 8)
+        assert (tp, message.offset, message.generation_id) == (IN, 13, 8)
         assert message.value.next_offset == 14
         assert [r.offset for r in message.value.records] == [10, 12]
 
@@ -236,7 +237,7 @@ def test_what_was_drained_before_the_flow_resumed_is_kept_for_it() -> None:
             consumer.flow_active = False  # as if a rebalance had come and gone meanwhile
             consumer.can_resume_flow.clear()
             asyncio.get_running_loop().call_later(0.05, consumer.resume_flow)
-            return now, {IN: [record(10)]}, {IN: 11}
+            return now, {IN: [[record(10)]]}, {IN: 11}
 
         consumer._fetch = fetch
         assert len([message async for message in consumer.getmany(1.0)]) == 1

@@ -26,8 +26,9 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from stream.app import RoleApp
+from stream.consumer_thread import BatchConsumerThread
 from stream.role import Commit, Partition
-from stream.transport import BatchConsumer, BatchConsumerThread, BatchSchema, BatchTransport
+from stream.transport import BatchConsumer, BatchSchema, BatchTransport
 
 IN = Partition("in", 0)
 
@@ -37,6 +38,7 @@ OVERRIDDEN: list[tuple[type, type, str, str]] = [
     (BatchSchema, Schema, "compile", DECODER),
     (BatchConsumerThread, driver.AIOKafkaConsumerThread, "_create_worker_consumer", "transport"),
     (BatchConsumerThread, driver.AIOKafkaConsumerThread, "on_crash", "msg fmt kwargs"),
+    (BatchConsumerThread, driver.AIOKafkaConsumerThread, "on_start", ""),
     (BatchConsumer, driver.Consumer, "_new_consumer_thread", ""),
     (BatchConsumer, driver.Consumer, "getmany", "timeout"),
     (BatchConsumer, driver.Consumer, "perform_seek", ""),
