@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stream.records import TICK
 
-__all__ = ["TICK_HEADER", "walk_records"]
+__all__ = ["TICK_HEADER", "walk_records", "warm_records"]
 
 _Int = int | np.int64
 _Content = NDArray[np.uint8]
@@ -144,3 +144,8 @@ def walk_records(
             break
         next_offset = behind
     return places[:, :kept], flags[:, :kept], next_offset, bad
+
+
+def warm_records() -> None:
+    """Compile the loop."""
+    walk_records(np.frombuffer(bytes(1), np.uint8), np.zeros((0, 8), np.int64), 0, TICK_HEADER)

@@ -14,6 +14,7 @@ from detectors.observe import Batch, Observer, Pane
 from detectors.panes import Clock, Part
 from detectors.policy import Policy
 from detectors.profile import Profile, ProfileBook
+from stream.record_walk import warm_records
 
 __all__ = ["warm_judge", "warm_observe"]
 
@@ -54,6 +55,7 @@ def _panes(events: list[Event], profile: Profile) -> list[Pane]:
 
 def warm_observe() -> None:
     """Compile what observe runs."""
+    warm_records()
     events = _events()
     _panes(events, fit(events, FitOptions(), Policy()))
 

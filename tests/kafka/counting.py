@@ -4,8 +4,9 @@
 
 The state of a partition is (count, checksum): the checksum depends on the order.  Each line on
 stdout tells one call, as JSON.  Options: pause (seconds slept for each envelope), poison (a
-value to crash at), refuse (a value to refuse), hang (1: do not stop), and Kafka settings:
-session, start_timeout, stop_timeout, commit_interval, fetch_bytes.
+value to crash at), refuse (a value to refuse), hang (1: do not stop), take (records: as the
+observe role does), holes (1: offsets may be left out), and Kafka settings: session,
+start_timeout, stop_timeout, commit_interval, fetch_bytes, in_place (1, or 0: record objects).
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from aiokafka import ConsumerRecord
 from detectors.errors import StateRefused
 from stream.app import Commit, Flow, KafkaSettings, Partition, run_role
 from stream.connection import Connection
+from stream.records import Records
 
 MODULUS = 2**61 - 1
 
@@ -47,6 +49,8 @@ class CountingRole:
         self.poison = options.get("poison", "").encode()
         self.refused = options.get("refuse", "").encode()
         self.hangs = "hang" in options
+        self.holes = "holes" in options
+        self.records_in_place = options.get("take") == "records"
         self.state: dict[Partition, tuple[int, int]] = {}
         self.next: dict[Partition, int] = {}
         self.ready: dict[Partition, Commit] = {}
@@ -76,17 +80,20 @@ class CountingRole:
         self.busy = ""
         return starts
 
-    async def process(self, partition: Partition, records: Sequence[ConsumerRecord]) -> None:
+    async def process(
+        self, partition: Partition, records: Records | Sequence[ConsumerRecord]
+    ) -> None:
         self.enter("process")
         state = self.state[partition]
-        for record in records:
-            assert record.offset == self.next[partition], (partition, record.offset, self.next)
-            if record.value == self.poison:
+        for offset, value in listed(records):
+            following = offset > self.next[partition] and self.holes
+            assert following or offset == self.next[partition], (partition, offset, self.next)
+            if value == self.poison:
                 raise RuntimeError("the deadly record")
-            if record.value == self.refused:
+            if value == self.refused:
                 raise StateRefused("the deadly record")
-            state = step(state, record.value)
-            self.next[partition] += 1
+            state = step(state, value)
+            self.next[partition] = offset + 1
         await asyncio.sleep(self.pause_seconds)
         self.state[partition] = state
         self.ready[partition] = Commit(self.next[partition], f"{state[0]} {state[1]}")
@@ -106,7 +113,11 @@ class CountingRole:
         await asyncio.sleep(0)
         self.busy = ""
         if self.flow.assignment and all(map(self.flow.caught_up, self.flow.assignment)):
-            assert all(self.flow.position(tp) == self.next[tp] for tp in self.flow.assignment)
+            assert all(
+                self.flow.position(tp) == self.next[tp]
+                or (self.holes and self.flow.position(tp) > self.next[tp])
+                for tp in self.flow.assignment
+            )
             self.tell("caught up")
 
     async def stop(self) -> None:
@@ -119,6 +130,12 @@ class CountingRole:
         self.busy = call
 
 
+def listed(records: Records | Sequence[ConsumerRecord]) -> list[tuple[int, bytes]]:
+    if isinstance(records, Records):
+        return [(at, records.value(row) or b"") for row, at in enumerate(records.offsets.tolist())]
+    return [(record.offset, record.value) for record in records]
+
+
 def main() -> int:
     bootstrap, topic, group, *pairs = sys.argv[1:]
     options = dict(pair.split("=", 1) for pair in pairs)
@@ -129,6 +146,7 @@ def main() -> int:
         stop_timeout_seconds=float(options.get("stop_timeout", "9")),
         commit_interval_seconds=float(options.get("commit_interval", "0.3")),
         fetch_bytes_max=int(options.get("fetch_bytes", str(4 << 20))),
+        in_place=options.get("in_place", "1") == "1",
     )
     return run_role(CountingRole(topic, group, options), settings)
 

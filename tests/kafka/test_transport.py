@@ -20,21 +20,24 @@ def log(bootstrap: str, topic_prefix: str) -> Iterator[Log]:
 
 
 @pytest.mark.timeout(180)
-def test_workers_killed_stopped_and_added_under_load_count_every_record_once(log: Log) -> None:
+@pytest.mark.parametrize("take", ["objects", "records"])
+def test_workers_killed_stopped_and_added_under_load_count_every_record_once(
+    log: Log, take: str
+) -> None:
     load = threading.Thread(target=log.write, args=(numbered(60_000), 4_000))
     load.start()
-    running = [log.worker(), log.worker()]
+    running = [log.worker(take=take), log.worker(take=take)]
     eventually(lambda: all(worker.calls("assigned") for worker in running))
     rng = random.Random(1)
     for _ in range(3):
         time.sleep(rng.uniform(1, 2))
         killed = running.pop(rng.randrange(len(running)))
         killed.process.kill()
-        running.append(log.worker())
+        running.append(log.worker(take=take))
         eventually(lambda: running[-1].calls("assigned"))
     code, seconds = running.pop(0).terminate()
     assert (code, seconds < 5) == (0, True)
-    running.append(log.worker())
+    running.append(log.worker(take=take))
     load.join()
     eventually(log.exact, 60)
     assert [worker.process.poll() for worker in running] == [None, None]

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,13 +83,15 @@ class Log:
         self.workers.append(worker)
         return worker
 
-    def write(self, values: list[bytes], per_second: float = 1e9) -> None:
+    def write(self, values: list[bytes], per_second: float = 1e9, **options: Any) -> None:
         """Append values to partitions of very different rates."""
-        asyncio.run(self._write(values, per_second))
+        asyncio.run(self._write(values, per_second, options))
 
-    async def _write(self, values: list[bytes], per_second: float) -> None:
+    async def _write(
+        self, values: list[bytes], per_second: float, options: Mapping[str, Any]
+    ) -> None:
         async with AIOKafkaProducer(
-            bootstrap_servers=self.bootstrap, enable_idempotence=True, linger_ms=5
+            bootstrap_servers=self.bootstrap, enable_idempotence=True, linger_ms=5, **options
         ) as producer:
             began = time.monotonic()
             for i, value in enumerate(values):
