@@ -18,6 +18,7 @@ from stream.config import Config
 from stream.connection import Connection, connection_of
 from stream.judging import Judging
 from stream.names import TopicNames
+from stream.records import Records
 from stream.replay import Replay
 from stream.routing import parts_of
 from stream.topic_ranges import OffsetRange, TopicRanges
@@ -108,7 +109,7 @@ def undisturbed(
     account, facts = Account(), {}
     for source, records in log.items():
         observer = Observer((*source, len(log)), book, config.time.pane_seconds * 1000)
-        batch = batch_of(records, config)
+        batch = batch_of(Records.of(records), config)
         take_batch(account, source, batch)
         facts[source] = facts_of([batch])
         for pane in observer.feed(batch):
@@ -162,8 +163,9 @@ async def _facts(
     async with TopicRanges(connection, topic) as log:
         await log.find(None, None)
         async for partition, records in log.read(ranges):
-            for first in range(0, len(records), BATCH_RECORDS):
-                batch = batch_of(records[first : first + BATCH_RECORDS], config)
+            gathered = Records.of(records)
+            for first in range(0, len(gathered), BATCH_RECORDS):
+                batch = batch_of(gathered[first : first + BATCH_RECORDS], config)
                 take_batch(told, (topic, partition), batch)
                 batches.setdefault((topic, partition), []).append(batch)
     return {source: facts_of(found) for source, found in batches.items()}

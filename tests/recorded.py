@@ -24,6 +24,7 @@ from stream.batching import batch_of
 from stream.checkpoint import pack, unpack
 from stream.config import Config, KafkaConfig, TimeConfig, semantics_of
 from stream.judging import Judging
+from stream.records import Records
 from stream.routing import parts_of
 from tests.accounts import take_batch, take_effect, take_pane, undisturbed
 from tests.live import as_json
@@ -144,7 +145,7 @@ def _observed(account: Account, number: int, run: Run, draw: random.Random) -> l
     first = 0
     while first < len(records):
         size = draw.choice((20, 200, 1_000))
-        batch = batch_of(records[first : first + size], CONFIG)
+        batch = batch_of(Records.of(records[first : first + size]), CONFIG)
         first += size
         take_batch(account, (TOPIC, number), batch)
         panes = observer.feed(batch)
