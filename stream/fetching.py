@@ -4,7 +4,7 @@ aiokafka makes a Python object of every record, which costs more than all else o
 way.  So for a role that takes `Records`, one consumer's fetcher parses with two classes of ours
 (aiokafka 0.14.0: `Fetcher._proc_fetch_request` names both, and nothing else does).  Offsets,
 markers, aborted transactions and checksums are treated as `PartitionRecords` treats them.
-With another aiokafka, and for record formats before v2, its record objects are gathered.
+With another aiokafka its record objects are gathered.
 """
 
 # ruff: noqa: SLF001  the private parts of aiokafka are what this module is about
@@ -106,22 +106,15 @@ class _Chunks(PartitionRecords):  # type: ignore[misc]  # aiokafka is untyped
     next_fetch_offset: int
 
     def _unpack_records(self) -> Iterator[Records]:
-        tp, content = self._tp, self._records.content
+        content = self._records.content
         try:
-            if any(batch.magic < 2 for batch in split(content)):
-                self._records = MemoryRecords(content)
-                yield Records.of(list(super()._unpack_records()))
-            else:
-                yield from self._in_place(content)
-        except (MalformedError, *UNREADABLE) as error:
-            raise unreadable(error, f"{tp.topic}/{tp.partition}") from error
-
-    def _in_place(self, content: bytes) -> Iterator[Records]:
-        walked = walk(content, self._batches(content), self.next_fetch_offset)
-        for records, next_offset in walked:
-            self.next_fetch_offset = next_offset
-            if len(records):
-                yield records
+            walked = walk(content, self._batches(content), self.next_fetch_offset)
+            for records, next_offset in walked:
+                self.next_fetch_offset = next_offset
+                if len(records):
+                    yield records
+        except MalformedError as error:
+            raise unreadable(error, f"{self._tp.topic}/{self._tp.partition}") from error
 
     def _batches(self, content: bytes) -> Iterator[tuple[RecordBatch, bool]]:
         for batch in split(content):

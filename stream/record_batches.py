@@ -11,6 +11,7 @@ Source: the message format of Apache Kafka's documentation, section 5.3 (record 
 import gzip
 import io
 import struct
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -32,9 +33,11 @@ CHUNK_BYTES = 4 << 20
 _HEADER = struct.Struct(">qiibIhiqqqhii")
 _LOG_OVERHEAD = struct.calcsize(">qi")
 _CHECKED_FROM = struct.calcsize(">qiibI")
-_MAGIC_AT = struct.calcsize(">qii")
 _RECORD_BYTES_MIN = 7
 _CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
+_CODEC_ERRORS = (
+    cramjam.DecompressionError, OSError, EOFError, zlib.error, ValueError, struct.error,
+)  # fmt: skip
 _XERIAL = b"\x82SNAPPY\x00\x00\x00\x00\x01\x00\x00\x00\x01"
 
 
@@ -53,7 +56,6 @@ class RecordBatch(NamedTuple):
     start: int
     stop: int
     base_offset: int
-    magic: int
     crc: int
     attributes: int
     next_offset: int
@@ -91,12 +93,10 @@ class RecordBatch(NamedTuple):
 def split(content: bytes) -> Iterator[RecordBatch]:
     """Yield the batches of one fetch; a last one that is cut off is ignored.
 
-    Of a batch in an older format (`magic` below 2) only offset, magic and place are known.
-
     Raises
     ------
     MalformedError
-        If a length is less than a header's.
+        If a length is less than a header's, or the format one of before 2017.
     """
     at, end = 0, len(content)
     while at + _LOG_OVERHEAD <= end:
@@ -104,20 +104,18 @@ def split(content: bytes) -> Iterator[RecordBatch]:
         stop = at + _LOG_OVERHEAD + length
         if stop > end:
             return
-        if stop <= at + _MAGIC_AT:
+        if stop < at + _HEADER.size:
             raise MalformedError(base_offset, f"says that it is {length} bytes long.")
-        if content[at + _MAGIC_AT] < 2:
-            yield RecordBatch(at, at, stop, base_offset, content[at + _MAGIC_AT], *[0] * 7)
-        elif stop < at + _HEADER.size:
-            raise MalformedError(base_offset, f"says that it is {length} bytes long.")
-        else:
-            _, _, _, magic, crc, attributes, last, first_ms, max_ms, producer, _, _, count = (
-                _HEADER.unpack_from(content, at)
-            )
-            yield RecordBatch(
-                at, at + _HEADER.size, stop, base_offset, magic, crc, attributes,
-                base_offset + last + 1, first_ms, max_ms, producer, count,
-            )  # fmt: skip
+        _, _, _, magic, crc, attributes, last, first_ms, max_ms, producer, _, _, count = (
+            _HEADER.unpack_from(content, at)
+        )
+        if magic < 2:
+            reason = f'has format v{magic}: set kafka.fetch to "records" to read it.'
+            raise MalformedError(base_offset, reason)
+        yield RecordBatch(
+            at, at + _HEADER.size, stop, base_offset, crc, attributes,
+            base_offset + last + 1, first_ms, max_ms, producer, count,
+        )  # fmt: skip
         at = stop
 
 
@@ -184,12 +182,13 @@ def _records_of(content: bytes, batch: RecordBatch) -> memoryview:
     if batch.codec >= len(_CODECS):
         reason = f"is compressed by a codec ({batch.codec}) that nobody knows."
         raise MalformedError(batch.base_offset, reason)
-    # Room for what is usual first: that it was too little is an error like any other.
-    for size in (16 * len(data), 256 * len(data), BATCH_BYTES_MAX):
-        room = np.empty(min(size, BATCH_BYTES_MAX), np.uint8).data
+    room, why = 16 * len(data), ""
+    while room < 16 * BATCH_BYTES_MAX and "buffer" in (why or "buffer"):  # it was too small
+        unpacked = np.empty(min(room, BATCH_BYTES_MAX), np.uint8).data
+        room *= 16
         try:
-            return room[: _decompress(_CODECS[batch.codec], data, room)]
-        except (cramjam.DecompressionError, OSError, EOFError, ValueError, struct.error) as error:
+            return unpacked[: _decompress(_CODECS[batch.codec], data, unpacked)]
+        except _CODEC_ERRORS as error:
             why = str(error)
     reason = f"cannot be decompressed ({_CODECS[batch.codec]}: {why})."
     raise MalformedError(batch.base_offset, reason)
@@ -204,7 +203,7 @@ def _decompress(codec: str, data: memoryview, room: memoryview) -> int:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as unpacked:
             length = unpacked.readinto(room)
             if unpacked.read(1):
-                raise ValueError("too long")
+                raise ValueError("the buffer is too small")
             return length
     if data[: len(_XERIAL)] != _XERIAL or len(data) == len(_XERIAL):
         return int(cramjam.snappy.decompress_raw_into(data, room))

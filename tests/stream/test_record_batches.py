@@ -132,6 +132,12 @@ def test_every_codec_is_read_in_chunks(codec: str, monkeypatch: pytest.MonkeyPat
         assert int((chunk.starts + chunk.lengths).max()) + PADDING <= len(chunk.buffer)
 
 
+@pytest.mark.parametrize("codec", CODECS)
+def test_what_is_packed_a_thousandfold_is_unpacked(codec: str) -> None:
+    content = batch(5, [Made(0, bytes(2 << 20)), Made(1, b"x")], CODECS[codec])
+    assert in_place(content) == by_objects(content)
+
+
 def test_raw_snappy_is_read_like_the_framed_one() -> None:
     plain = batch(5, [Made(0, b"a" * 100), Made(1, None, b"key", [TICK])])
     raw = bytearray(plain[:61] + bytes(cramjam.snappy.compress_raw(plain[61:])))
@@ -142,13 +148,13 @@ def test_raw_snappy_is_read_like_the_framed_one() -> None:
     assert in_place(content)[0][1][4]
 
 
-def test_an_older_format_is_read_by_record_objects() -> None:
+def test_an_older_format_is_refused_with_the_setting_that_reads_it() -> None:
     builder = LegacyRecordBatchBuilder(1, 0, 1 << 20)
     for i in range(3):
-        builder.append(i, timestamp=1000 + i, key=None, value=b"v%d" % i)
+        builder.append(i, timestamp=1000 + i, key=None, value=b"value %d" % i * 5)
     content = bytes(builder.build())
-    assert in_place(content) == by_objects(content)
-    assert [row[1] for row in in_place(content)[0]] == [b"v0", b"v1", b"v2"]
+    assert [row[1][:7] for row in by_objects(content)[0]] == [b"value 0", b"value 1", b"value 2"]
+    assert 'has format v1: set kafka.fetch to "records"' in refused(content)
 
 
 def test_an_aborted_transaction_is_left_out_only_where_that_is_asked_for() -> None:
