@@ -9,6 +9,7 @@ its new owner has written a snapshot, the slots of owners before it are deleted.
 Keys: `PARTITION/SLOT/manifest`, `PARTITION/SLOT/CHUNK/PIECE`; SLOT is `OWNER.0` or `OWNER.1`.
 """
 
+import asyncio
 import math
 import secrets
 import zlib
@@ -123,6 +124,12 @@ def unpack(content: bytes, kind: Any) -> Any:
         raise SnapshotCorrupt(f"A chunk of a snapshot cannot be read: {error}.") from error
 
 
+def _pieces(value: list[Source] | ModelState) -> list[bytes]:
+    """Pack one chunk, and cut it into pieces that fit a record."""
+    content = pack(value)
+    return [content[i : i + _PIECE_BYTES] for i in range(0, len(content), _PIECE_BYTES)]
+
+
 def _checksum(piece: bytes) -> str:
     return blake2b(piece, digest_size=16).hexdigest()
 
@@ -227,8 +234,7 @@ class Checkpoints:
         chunks |= state.models
         checksums: dict[str, list[str]] = {}
         for name, value in chunks.items():
-            content = pack(value)
-            pieces = [content[i : i + _PIECE_BYTES] for i in range(0, len(content), _PIECE_BYTES)]
+            pieces = await asyncio.to_thread(_pieces, value)
             checksums[name] = [_checksum(piece) for piece in pieces]
             for i, piece in enumerate(pieces):
                 key = f"{partition}/{slot}/{name}/{i}".encode()

@@ -41,6 +41,7 @@ class _Bench:
     counter: int
     saved_next: int
     saved_at: float
+    writing: asyncio.Task[None] | None = None
 
 
 class JudgeRole:
@@ -57,6 +58,8 @@ class JudgeRole:
         self._names = names
         self._config = config
         self._outbox = Outbox(connection)
+        # Of its own, so that a batch does not wait for a snapshot, or take its deliveries.
+        self._snapshots = Outbox(connection)
         self._control = Control(connection, names.control)
         self._checkpoints = Checkpoints(connection, names.state)
         self._provenance = Provenance()
@@ -67,6 +70,7 @@ class JudgeRole:
         """Connect, read the control topic, and compile before joining the group."""
         self._flow = flow
         await self._outbox.start()
+        await self._snapshots.start()
         await self._control.start()
         await self._control.agree(self._config, self._outbox)
         await asyncio.to_thread(warm_judge)
@@ -76,6 +80,8 @@ class JudgeRole:
     ) -> Mapping[Partition, int | None]:
         """Restore each partition from its snapshot, and go on from the snapshot's offset."""
         starts: dict[Partition, int | None] = {}
+        for bench in self._benches.values():
+            await self._written(bench)
         self._benches, self._durable = {}, {}
         await self._control.sync()
         for tp in commits:
@@ -140,17 +146,22 @@ class JudgeRole:
             self._benches.pop(tp, None)
 
     async def idle(self) -> None:
-        """Write the snapshots that are due."""
+        """Begin the snapshot that is due, if none is being written."""
         now = asyncio.get_running_loop().time()
-        for tp, bench in list(self._benches.items()):
-            if now - bench.saved_at > self._config.judge.snapshot_seconds:
-                await self._snapshot(tp, bench)
+        for bench in self._benches.values():
+            if bench.writing and bench.writing.done():
+                await self._written(bench)
+        for tp, bench in self._benches.items():
+            idle = all(other.writing is None for other in self._benches.values())
+            if idle and now - bench.saved_at > self._config.judge.snapshot_seconds:
+                self._cut(tp, bench)
 
     async def stop(self) -> None:
         """Write a last snapshot of everything, and close the connections."""
         for tp, bench in list(self._benches.items()):
             await self._snapshot(tp, bench)
         await self._outbox.stop()
+        await self._snapshots.stop()
         await self._control.stop()
 
     def why_not_ready(self) -> str:
@@ -158,15 +169,32 @@ class JudgeRole:
         return "" if self._benches else "no partition of the summaries topic is assigned yet"
 
     async def _snapshot(self, tp: Partition, bench: _Bench) -> None:
-        """Write a snapshot, if anything has been applied since the last one."""
+        """Write a snapshot to its end, after those that are being written."""
+        for other in self._benches.values():
+            await self._written(other)
+        self._cut(tp, bench)
+        await self._written(bench)
+
+    def _cut(self, tp: Partition, bench: _Bench) -> None:
+        """Copy the state, if it is not the last snapshot's, and begin to write it.
+
+        What follows from it has been delivered; panes go on being applied meanwhile.
+        """
         bench.saved_at = asyncio.get_running_loop().time()
         if bench.next == bench.saved_next:
             return
-        cut = (bench.next, bench.monitor.snapshot())
+        bench.saved_next = bench.next
         bench.counter += 1
-        await self._checkpoints.write(self._outbox, tp.partition, bench.counter, cut)
-        bench.saved_next = cut[0]
-        self.series.snapshots.inc()
+        cut = (bench.next, bench.monitor.snapshot())
+        writing = self._checkpoints.write(self._snapshots, tp.partition, bench.counter, cut)
+        bench.writing = asyncio.create_task(writing)
+
+    async def _written(self, bench: _Bench) -> None:
+        """Wait until a partition's snapshot is there; a failure is an exception."""
+        if bench.writing is not None:
+            await bench.writing
+            bench.writing = None
+            self.series.snapshots.inc()
 
     async def _publish(self, effect: Alert | Incident | Metric, sources: Sequence[Source]) -> None:
         """Send one effect: a metric, an incident, or an alert with where it came from."""

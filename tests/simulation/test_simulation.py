@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from unittest import mock
 
 import pytest
+from aiokafka import ConsumerRecord
 from aiokafka.structs import RecordMetadata
 
 from detectors.errors import DriftlineError
@@ -50,6 +51,23 @@ def test_without_faults_nothing_differs_and_the_lag_is_one_pane(seed: int) -> No
 def test_a_seed_gives_the_same_run_twice() -> None:
     first, second = (next(seeds([7])) for _ in range(2))
     assert first == second
+
+
+class NotesSnapshots(JudgeRole):
+    """Count the batches that are applied while a snapshot is being written."""
+
+    meanwhile = 0
+
+    async def process(self, tp: Partition, records: Sequence[ConsumerRecord]) -> None:
+        before = [bench.writing for bench in self._benches.values()]
+        await super().process(tp, records)
+        NotesSnapshots.meanwhile += any(one is not None and not one.done() for one in before)
+
+
+def test_panes_are_applied_while_a_snapshot_is_being_written() -> None:
+    for seed in range(3):
+        assert differences(run(Plan(seed, judge=NotesSnapshots))) == []
+    assert NotesSnapshots.meanwhile > 0
 
 
 class CommitsBeforeDelivery(ObserveRole):
