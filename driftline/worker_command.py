@@ -1,7 +1,10 @@
 """`driftline worker`: observe and judge, as a supervisor of both or one in the foreground."""
 
+import sys
+from pathlib import Path
 from typing import Annotated
 
+import structlog
 import typer
 
 from driftline.options import ConfigPath
@@ -28,6 +31,21 @@ def worker(
     Start as many workers as you like with the same configuration: they share the partitions.
     Ctrl-C ends cleanly; a crash at any moment loses nothing and doubles nothing.
     """
+    from detectors.errors import DriftlineError
+    from stream.logs import configure_logs
+
+    configure_logs(role=only or "worker")
+    try:
+        return _run(only, config, metrics_port)
+    except DriftlineError as error:
+        if sys.stderr.isatty():
+            raise
+        structlog.get_logger().error(str(error), exit_code=error.exit_code)
+        return error.exit_code
+
+
+def _run(only: str | None, config: Path | None, metrics_port: int | None) -> int:
+    """Run one role, or all of them."""
     from detectors.errors import ConfigError
     from stream.config_file import load_config
     from stream.worker import ROLES, run_supervised, run_worker_role

@@ -1,42 +1,75 @@
-"""Logs: one JSON object a line, on stderr, ours and the libraries' alike."""
+"""Logs: one JSON object a line, on stderr, ours and the libraries' alike.
+
+A line is ASCII, so that no text in it can play tricks on a terminal; it is bounded, leaves out
+secrets, and what is said again and again is counted instead.
+"""
 
 import logging
 import sys
+import threading
 import time
+from collections import OrderedDict
+from types import TracebackType
 from typing import Any
 
 import structlog
 
+from stream.secret import redact
+
 __all__ = ["configure_logs"]
 
+REPEAT_SECONDS = 10.0
+# Of ours, so many of a kind in that time: each names its own model, partition or alert.
+OURS_MAX = 20
+KINDS_MAX = 1_000
+TEXT_MAX = 1_000
+LISTED_MAX = 50
+LISTED_TEXT_MAX = 200
+TRACEBACK_MAX = 8_000
 _NOISY = ("aiokafka", "faust", "kafka", "mode")
-_REPEAT_SECONDS = 10.0
+_Event = structlog.typing.EventDict
 
 
-class _Seldom(logging.Filter):
-    """Let each kind of library message through once in 10 seconds, with a count of the rest.
+class _Seldom:
+    """Let a kind of message through a few times in 10 seconds, and count the rest.
 
     Without a broker aiokafka says the same thing many times a second.
     """
 
+    def __init__(self, often: int) -> None:
+        self._often = often
+        self._seen: OrderedDict[object, tuple[float, int, int]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def left_out(self, kind: object) -> int | None:
+        """Say how many of a kind were left out before this one; None leaves it out as well."""
+        now = time.monotonic()
+        with self._lock:
+            since, said, dropped = self._seen.pop(kind, (now, 0, 0))
+            if now - since >= REPEAT_SECONDS:
+                since, said = now, 0
+            passes = said < self._often
+            self._seen[kind] = (since, said + 1, 0 if passes else dropped + 1)
+            if len(self._seen) > KINDS_MAX:
+                self._seen.popitem(last=False)
+        return dropped if passes else None
+
+
+class _SeldomOfLibraries(logging.Filter):
+    """Let each format of a library's message through once in 10 seconds."""
+
     def __init__(self) -> None:
         super().__init__()
-        self._seen: dict[tuple[str, str], tuple[float, int]] = {}
+        self._seldom = _Seldom(1)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether to write the record; the formats of messages are few."""
-        key = (record.name, str(record.msg))
-        now = time.monotonic()
-        last, dropped = self._seen.get(key, (-_REPEAT_SECONDS, 0))
-        if now - last < _REPEAT_SECONDS:
-            self._seen[key] = (last, dropped + 1)
-            return False
-        record.repeats = dropped
-        self._seen[key] = (now, 0)
-        return True
+        """Tell whether to write the record."""
+        repeats = self._seldom.left_out((record.name, str(record.msg)[:TEXT_MAX]))
+        record.repeats = repeats
+        return repeats is not None
 
 
-def _repeats(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+def _repeats(_: Any, __: str, event: _Event) -> _Event:
     """Say how many messages of this kind were left out before."""
     repeats = getattr(event.get("_record"), "repeats", 0)
     if repeats:
@@ -44,14 +77,50 @@ def _repeats(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.ty
     return event
 
 
+def _bounded(_: Any, __: str, event: _Event) -> _Event:
+    """Cut what is long: no event can fill the log."""
+    traceback = event.pop("exception", None)
+    bounded = {str(key)[:LISTED_TEXT_MAX]: _short(value) for key, value in event.items()}
+    if traceback is not None:
+        bounded["exception"] = traceback[-TRACEBACK_MAX:]
+    return bounded
+
+
+def _short(value: Any, most: int = TEXT_MAX) -> Any:
+    """Cut one value."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, list | tuple):
+        shown = [_short(one, LISTED_TEXT_MAX) for one in value[:LISTED_MAX]]
+        more = len(value) - len(shown)
+        return [*shown, f"… and {more} more"] if more else shown
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
+
+
+def _write(_: Any, __: str, event: _Event) -> str:
+    """Write one line."""
+    rendered = structlog.processors.JSONRenderer(ensure_ascii=True)(None, "", event)
+    return redact(str(rendered))
+
+
 def configure_logs(level: str = "info", **fields: str) -> None:
     """Send structlog, and warnings of Faust, mode, aiokafka and kafka-python, to stderr.
 
     `fields` are in every line, whichever thread it comes from.
     """
+    seldom = _Seldom(OURS_MAX)
 
-    def add(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    def add(_: Any, __: str, event: _Event) -> _Event:
         event.update(fields)
+        return event
+
+    def once(_: Any, method: str, event: _Event) -> _Event:
+        repeats = seldom.left_out((method, str(event.get("event"))[:TEXT_MAX]))
+        if repeats is None:
+            raise structlog.DropEvent
+        if repeats:
+            event["repeats"] = repeats
         return event
 
     shared: list[structlog.typing.Processor] = [
@@ -61,21 +130,30 @@ def configure_logs(level: str = "info", **fields: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
-    json = structlog.processors.JSONRenderer(ensure_ascii=False)
     structlog.configure(
-        processors=[*shared, json],
+        processors=[once, *shared, _bounded, _write],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.addFilter(_Seldom())
+    handler.addFilter(_SeldomOfLibraries())
     strip = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name, _repeats],
-            processors=[strip, json],
+            processors=[strip, _bounded, _write],
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _crashed
+    threading.excepthook = lambda died: _crashed(
+        died.exc_type, died.exc_value or SystemExit(), died.exc_traceback
+    )
+
+
+def _crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Log what nobody has caught, as Python would print it."""
+    structlog.get_logger().critical("crashed", error=repr(error), exc_info=(kind, error, trace))

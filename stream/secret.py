@@ -37,9 +37,12 @@ class Secret:
         value = self._value
         if len(value) >= _LENGTH_MIN:
             spoken = {value, repr(value)[1:-1]}
-            _revealed.update(
-                spoken, (json.dumps(word, ensure_ascii=False)[1:-1] for word in spoken)
+            written = (
+                json.dumps(word, ensure_ascii=in_ascii)[1:-1]
+                for word in spoken
+                for in_ascii in (False, True)
             )
+            _revealed.update(spoken, written)
         return value
 
     def __bool__(self) -> bool:

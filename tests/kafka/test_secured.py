@@ -194,7 +194,7 @@ WRONG = {
 
 @pytest.mark.parametrize("wrong", WRONG)
 def test_what_is_wrong_with_a_login_is_said_in_a_sentence_at_once(
-    secured: SecuredKafka, tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: str
+    secured: SecuredKafka, tmp_path: Path, wrong: str
 ) -> None:
     (tmp_path / "wrong").write_text("another-password")
     trustme.CA().cert_pem.write_to_path(tmp_path / "other_ca")
@@ -202,8 +202,7 @@ def test_what_is_wrong_with_a_login_is_said_in_a_sentence_at_once(
     fields, sentence = WRONG[wrong]
     given = {key: value.format(**places) for key, value in fields.items()}
     path = config(tmp_path, secured, "nobody", "p", **given)
-    assert cli.run(["worker", "--only", "judge", "-c", str(path)]) == 4
-    told = " ".join(capsys.readouterr().err.split())
+    told = driftline("worker", "--only", "judge", "-c", path, code=4).stderr
     assert "is there, but" in told
     assert sentence in told
     assert "another-password" not in told

@@ -206,3 +206,16 @@ def test_the_emitter_keeps_the_same_rules(
 
 def test_security_without_a_login_is_plain() -> None:
     assert Security().options() == {"security_protocol": "PLAINTEXT"}
+
+
+def test_a_crash_of_a_command_shows_no_secret(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def crash(*_: object, **__: object) -> None:
+        raise ValueError(Secret(PASSWORD).reveal())
+
+    monkeypatch.setattr(cli, "app", crash)
+    assert cli.run([]) == 70
+    told = capsys.readouterr().err
+    assert "ValueError: ***" in told
+    assert "Traceback" in told
