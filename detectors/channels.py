@@ -1,7 +1,7 @@
 """A reference's events to channels and slices: what a profile fixes before anything is counted."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -52,14 +52,24 @@ class FitOptions(msgspec.Struct, frozen=True, kw_only=True):
     calendar: Calendar = Calendar()
 
 
-def _names(events: Sequence[Event]) -> list[str]:
-    """List every channel that any event carries, in a fixed order."""
-    features = sorted(set(chain.from_iterable(e.features for e in events)))
-    attributions = sorted(set(chain.from_iterable(e.attributions for e in events)))
-    metrics = sorted(set(chain.from_iterable(e.metrics for e in events)))
-    named = [f"feature:{f}" for f in features]
-    named += [f"attribution:{a}" for a in attributions] + [f"metric:{m}" for m in metrics]
-    return ["prediction", "error", "latency", *named]
+def _values(events: Sequence[Event]) -> Iterator[tuple[str, list[Any]]]:
+    """Give each channel that any event carries, with its values, in a fixed order.
+
+    One pass over the events for all names: a reference may hold very many.
+    """
+    for name in ("prediction", "error", "latency"):
+        yield name, raw_values(events, name)
+    for kind, objects in (
+        ("feature", (e.features for e in events)),
+        ("attribution", (e.attributions for e in events)),
+        ("metric", (e.metrics for e in events)),
+    ):
+        found: dict[str, list[Any]] = defaultdict(list)
+        for named in objects:
+            for name, value in named.items():
+                found[name].append(value)
+        for name in sorted(found):
+            yield f"{kind}:{name}", found[name]
 
 
 def _edges(values: NDArray[np.float64]) -> tuple[float, ...]:
@@ -100,7 +110,7 @@ def categorical_channel(name: str, values: Sequence[str], categories_max: int = 
 def _channel(name: str, raw: list[Any], options: FitOptions) -> Channel | None:
     """Decide what a channel is; None where there is nothing to watch."""
     values = [v for v in raw if v is not None]
-    if not values:
+    if len(values) < OCCURRENCES_MIN:
         return None
     if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
         numbers = np.array(values, np.float64)
@@ -112,7 +122,7 @@ def _channel(name: str, raw: list[Any], options: FitOptions) -> Channel | None:
 
 def find_channels(events: Sequence[Event], options: FitOptions) -> tuple[Channel, ...]:
     """Find the channels of a reference as a profile has them: numeric first, the rate last."""
-    found = [_channel(name, raw_values(events, name), options) for name in _names(events)]
+    found = [_channel(name, raw, options) for name, raw in _values(events)]
     known = [c for c in found if c is not None]
     return (*sorted(known, key=lambda c: c.kind != "numeric"), RATE) if known else ()
 

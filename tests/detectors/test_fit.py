@@ -132,6 +132,20 @@ def test_a_text_that_never_repeats_is_no_channel() -> None:
     assert "feature:note" not in {c.name for c in profile.channels}
 
 
+@pytest.mark.parametrize(("n", "known"), [(9, False), (10, True)])
+def test_a_name_that_fewer_than_10_events_carry_is_no_channel(n: int, known: bool) -> None:
+    log = with_feature("rare", lambda i: float(i) if i < n else None)
+    assert ("feature:rare" in {c.name for c in fitted(log).channels}) is known
+
+
+def test_names_without_end_are_no_channels() -> None:
+    log = [
+        msgspec.structs.replace(e, features={**e.features, f"own {i}": float(i)})
+        for i, e in enumerate(small_log())
+    ]
+    assert fitted(log) == fitted(list(small_log()))
+
+
 def test_only_frequent_categories_are_named_and_the_rest_is_unseen() -> None:
     profile = fitted(with_feature("city", lambda i: "Bonn" if i % 2 else f"village {i}"))
     assert channel(profile, "feature:city").categories == ("Bonn",)

@@ -27,7 +27,7 @@ from stream.metrics import ObserveSeries
 from tests.soak.traffic import HEAVY_USER, START_MS, Traffic, profile
 from tests.soak.watch import Sample, handles_of
 
-__all__ = ["Core", "Run", "bounds", "soak"]
+__all__ = ["METRICS_BYTES_MAX", "Core", "Run", "bounds", "soak"]
 
 PARTITIONS = 4
 BATCH = 1_000
@@ -35,6 +35,7 @@ PANE_MS = 10_000
 PER_SECOND = 80.0
 SAMPLES = 40
 KINDS = 16
+METRICS_BYTES_MAX = 1 << 20
 # A broken amount lasts so many rounds of 4,000 events, and comes back as often.
 BROKEN_ROUNDS, CYCLE_ROUNDS = 8, 60
 
@@ -137,7 +138,9 @@ class Core:
         """Look at this process, and at the state's size."""
         state_bytes = self.restart()
         gc.collect()
-        lines = self.series.render().splitlines()
+        page = self.series.render()
+        assert len(page) <= METRICS_BYTES_MAX, len(page)
+        lines = page.splitlines()
         series = sum(not line.startswith(b"#") for line in lines)
         return Sample(events, *handles_of([os.getpid()]), series, state_bytes)
 

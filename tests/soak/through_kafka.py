@@ -19,7 +19,7 @@ from stream.emitting import BatchProducer
 from stream.names import TopicNames
 from stream.reader import read_topic
 from tests import live
-from tests.soak.core import PER_SECOND, SAMPLES, Run
+from tests.soak.core import METRICS_BYTES_MAX, PER_SECOND, SAMPLES, Run
 from tests.soak.traffic import Traffic, profile
 from tests.soak.watch import Handles, Sample, handles_of
 
@@ -29,7 +29,6 @@ PARTITIONS = 4
 CHUNK = 4_000
 # Unread records at most: a soak of the worker, not of the broker's disk.
 LAG_MAX = 200_000
-METRICS_BYTES_MAX = 1 << 20
 WAIT_SECONDS_MAX = 180.0
 PAGES = ("observe", "judge")
 
