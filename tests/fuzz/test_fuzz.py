@@ -1,6 +1,7 @@
 """Twenty thousand cases in every push; the full campaign is a command (see __main__)."""
 
 import random
+import time
 import zlib
 
 import orjson
@@ -9,6 +10,7 @@ import pytest
 from detectors.errors import ConfigError
 from detectors.events import REJECT_CODES
 from stream.decode.times import text_ms
+from tests.fuzz import campaign
 from tests.fuzz.campaign import DECODE_BYTES_MAX, Finding, case, fuzz, peak_bytes, shares, table
 from tests.fuzz.decoders import ACCEPTED, DECODERS, Decoder
 from tests.fuzz.sites import FUZZED, TRUSTED, entered, sites, sites_in
@@ -126,6 +128,19 @@ def test_a_finding_names_the_case_and_how_to_run_it_again(content: bytes, what: 
         fuzz(decoder, 1, range(2))
     assert content.hex() in str(found.value)
     assert "python -m tests.fuzz --seed 1 --only broken --case 0" in str(found.value)
+
+
+def test_a_case_that_is_slow_twice_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that compiles something is slow once."""
+    monkeypatch.setattr(campaign, "CASE_SECONDS_MAX", 0.05)
+    slow = iter([0.1, 0.0, 0.0, 0.1, 0.1])
+
+    def outcome(_: bytes) -> str:
+        time.sleep(next(slow))
+        return ACCEPTED
+
+    with pytest.raises(Finding, match=r"case 3: took 0\.1 s"):
+        fuzz(Decoder("broken", lambda _: b"x", outcome), 1, range(1, 4))
 
 
 def test_the_table_counts_what_the_cases_came_to() -> None:
