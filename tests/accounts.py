@@ -27,6 +27,7 @@ from tests.verifier import Account, Applied, LogFacts, Source, Verdict, applied_
 __all__ = [
     "OUTPUTS",
     "published",
+    "read_all",
     "snapshots",
     "take_batch",
     "take_effect",
@@ -120,7 +121,8 @@ def undisturbed(
     return account, facts
 
 
-async def _read(connection: Connection, topic: str) -> list[ConsumerRecord]:
+async def read_all(connection: Connection, topic: str) -> list[ConsumerRecord]:
+    """Read a topic from its start to its present end."""
     async with TopicRanges(connection, topic) as log:
         ranges = await log.find(None, None)
         return [record async for _, records in log.read(ranges) for record in records]
@@ -138,7 +140,7 @@ def verified(config: Config) -> tuple[Account, Verdict]:
 
     async def run() -> tuple[Account, Verdict]:
         connection, prefix = connection_of(config.kafka), config.kafka.prefix
-        topics = {kind: await _read(connection, f"{prefix}.{kind}") for kind in OUTPUTS}
+        topics = {kind: await read_all(connection, f"{prefix}.{kind}") for kind in OUTPUTS}
         live = published(topics)
         live.states = [one.state for one in await snapshots(config)]
         replay = Replay(config, f"{prefix}.events")

@@ -1,12 +1,15 @@
-"""A configuration pushed in mid-run: every worker follows, and a replay gives the same."""
+"""A configuration or a profile pushed in mid-run: all workers follow, a replay gives the same."""
 
 import signal
 import time
 from pathlib import Path
 
 from live import as_json, config_file, driftline, eventually, poisoned, records, worker, write_lines
-from logs import Shift, events, profile
+from logs import SHORT, Shift, events, profile
 
+from detectors.fit import fit
+from detectors.panes import decode_part
+from detectors.policy import Policy
 from detectors.profile import render
 from stream.config_file import load_config
 from tests.accounts import verified
@@ -49,6 +52,42 @@ def test_live_and_replay_agree_about_a_configuration_pushed_in_mid_run(
     assert verdict.first == ""
     refused = driftline("config", "push", _with_panes(tmp_path, loose), code=2)
     assert "panes are cut in one way" in refused.stderr
+
+
+def test_live_and_replay_agree_about_a_profile_pushed_in_mid_run(
+    bootstrap: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    path = config_file(tmp_path, bootstrap, topic_prefix, snapshot_seconds=1)
+    metrics = f"{topic_prefix}.metrics"
+    log = events(EVENTS, seed=5, shifts=(Shift(at=2_000, sigma=2.0, country="FR"),))
+    other = fit(events(20_000, seed=2), SHORT, Policy())
+    for name, one in (("profile", profile()), ("other", other)):
+        (tmp_path / f"{name}.json").write_text(render(one))
+    halves = [
+        write_lines(tmp_path / f"{i}.jsonl", poisoned([as_json(e) for e in half]))
+        for i, half in enumerate((log[: EVENTS // 2], log[EVENTS // 2 + 300 :]))
+    ]
+    driftline("profile", "push", tmp_path / "profile.json", "-c", path)
+    with worker(path, tmp_path / "w0.log") as first, worker(path, tmp_path / "w1.log") as second:
+        driftline("emit", halves[0], "-c", path, "--rate", "3000")
+        eventually(lambda: bool(records(bootstrap, f"{topic_prefix}.metrics")), "the first metric")
+        told = driftline("profile", "push", tmp_path / "other.json", "-c", path).stdout
+        assert "in force from 2026" in " ".join(told.split())
+        driftline("emit", halves[1], "-c", path, "--rate", "3000")
+        eventually(
+            lambda: other.hash in {v["profile"] for _, v in records(bootstrap, metrics)},
+            "a block is judged with the new profile",
+        )
+        for process in (first, second):
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(15) == 0
+    live, verdict = verified(load_config(path, {}))
+    assert verdict.first == ""
+    parts = [decode_part(value) for value in live.told["parts"].values()]
+    assert {entry.profile for part in parts for entry in part.entries} == {
+        profile().hash,
+        other.hash,
+    }
 
 
 def configs(bootstrap: str, prefix: str) -> set[str]:
