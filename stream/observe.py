@@ -29,6 +29,7 @@ __all__ = ["ObserveRole"]
 # Python would look for cycles 15 times a batch, and in all of numba every so often: a fifth of
 # the time, for records that are in none.
 _GC_OBJECTS = 200_000
+_UNPROFILED_TOLD_MAX = 100
 
 log = structlog.get_logger()
 
@@ -171,11 +172,19 @@ class ObserveRole:
         self._report_unprofiled(pane)
 
     def _report_unprofiled(self, pane: Pane) -> None:
-        """Count events of models without a profile; name each model once, a few at most."""
+        """Count events of models without a profile; say once of each, of a few, where they are.
+
+        The name is an event's text, which may be anything: it stays in the log of events.
+        """
+        header = pane.header
         for model, events in pane.unprofiled.items():
             self.series.unprofiled.inc(events)
-            if model not in self._told and len(self._told) < 100:
+            if model not in self._told and len(self._told) < _UNPROFILED_TOLD_MAX:
                 self._told.add(model)
                 log.warning(
-                    "unprofiled", model=model[:200], hint="driftline profile fit, then profile push"
+                    "unprofiled",
+                    source=f"{header.topic}[{header.partition}]",
+                    offsets=[header.a, header.o],
+                    model_sha256=sha256(model.encode(errors="replace")).hexdigest()[:16],
+                    hint="driftline profile fit, then profile push",
                 )
