@@ -11,7 +11,6 @@ from stream.connection import Connection, connection_of
 from stream.fetching import parses_in_place
 from stream.health import Health
 from stream.judge import JudgeRole
-from stream.logs import configure_logs
 from stream.names import TopicNames
 from stream.observe import ObserveRole
 from stream.role import Flow, KafkaSettings
@@ -97,7 +96,6 @@ def run_worker_role(name: str, config: Config, metrics_port: int | None) -> int:
 
 def run_supervised(config: Config, path: Path | None, metrics_port: int | None) -> int:
     """Run every role as a child process until stopped; give the worker's exit code."""
-    configure_logs()
     prepare_topics(config.kafka, connection_of(config.kafka), "worker")
     shared = ["--config", str(path)] if path else []
     commands = {
