@@ -13,6 +13,7 @@ from detectors.errors import StateRefused
 from detectors.monitor import Monitor
 from detectors.order import Source
 from detectors.panes import UNSET, decode_part
+from detectors.profile import ProfileBook
 from stream.checkpoint import Checkpoints
 from stream.config import Config
 from stream.connection import Connection
@@ -163,6 +164,11 @@ class JudgeRole:
         await self._outbox.stop()
         await self._snapshots.stop()
         await self._control.stop()
+
+    @property
+    def book(self) -> ProfileBook:
+        """Give the profiles that are in force."""
+        return self._control.book
 
     def why_not_ready(self) -> str:
         """Say why nothing is being judged, if so."""

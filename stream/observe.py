@@ -12,6 +12,7 @@ import structlog
 from detectors.events import Reject
 from detectors.observe import Batch, Observer, Pane
 from detectors.panes import UNSET, Clock
+from detectors.profile import ProfileBook
 from stream.batching import BATCH_RECORDS, batch_of
 from stream.config import Config
 from stream.connection import Connection
@@ -125,6 +126,11 @@ class ObserveRole:
         """Close the connections."""
         await self._outbox.stop()
         await self._control.stop()
+
+    @property
+    def book(self) -> ProfileBook:
+        """Give the profiles that are in force."""
+        return self._control.book
 
     def why_not_ready(self) -> str:
         """Say why no events are being read, if so."""

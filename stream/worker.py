@@ -1,5 +1,6 @@
 """A worker: topics checked, then one role in the foreground or all of them supervised."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -11,6 +12,7 @@ from stream.connection import Connection, connection_of
 from stream.fetching import parses_in_place
 from stream.health import Health
 from stream.judge import JudgeRole
+from stream.memory import judge_bound, observe_bound, profiles_at_work, rss_bytes
 from stream.names import TopicNames
 from stream.observe import ObserveRole
 from stream.role import Flow, KafkaSettings
@@ -56,11 +58,14 @@ def prepare_topics(kafka: KafkaConfig, connection: Connection, role: str) -> tup
 
 
 class _Observed:
-    """Wrap a role: its web server starts with it and stops with it."""
+    """Wrap a role: its web server starts with it and stops with it; its memory bound is told."""
 
-    def __init__(self, role: ObserveRole | JudgeRole, port: int | None) -> None:
+    def __init__(
+        self, role: ObserveRole | JudgeRole, port: int | None, bound: Callable[[], dict[str, int]]
+    ) -> None:
         self._role = role
         self._port = port
+        self._bound = bound
         self._health = Health(role.series.render, role.why_not_ready)
 
     def __getattr__(self, name: str) -> object:
@@ -70,6 +75,8 @@ class _Observed:
         port = await self._health.start(self._port)
         log.info("listening", role=self._role.name, metrics=f"http://127.0.0.1:{port}/metrics")
         await self._role.start(flow)
+        bound = self._bound()
+        log.info("memory", memory_bound_bytes=sum(bound.values()), rss_bytes=rss_bytes(), **bound)
 
     async def stop(self) -> None:
         await self._role.stop()
@@ -91,7 +98,14 @@ def run_worker_role(name: str, config: Config, metrics_port: int | None) -> int:
         session_timeout_seconds=config.kafka.session_timeout_seconds,
         in_place=parses_in_place(config.kafka.fetch),
     )
-    return run_role(_Observed(role, metrics_port), settings)  # type: ignore[arg-type]
+
+    def bound() -> dict[str, int]:
+        profiles = profiles_at_work(role.book)
+        if isinstance(role, ObserveRole):
+            return observe_bound(profiles, config.limits, settings, partitions[0])
+        return judge_bound(profiles, settings, partitions)
+
+    return run_role(_Observed(role, metrics_port, bound), settings)  # type: ignore[arg-type]
 
 
 def run_supervised(config: Config, path: Path | None, metrics_port: int | None) -> int:

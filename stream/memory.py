@@ -1,0 +1,114 @@
+"""How much memory a role can take beyond what it has at its start: computed, logged, tested.
+
+Every term is a limit of the code times the number of things that are held at once:
+
+    fetched   (2 x partitions + envelopes) x fetch bytes: what each partition has fetched and is
+              fetching, and the envelopes that the role has not processed
+    decoded   10 x bytes of a batch: its values, and the events made of them
+    columns   partitions x 2 x records of a pane x bytes of an event's columns, of the widest
+              profile: gathered, and put together when the pane ends
+    cells     records of a pane x bytes of an event's cell, if each event has a bucket of its own:
+              of the pane that observe delivers, or of a pane of each partition that waits in judge
+    waiting   partitions x panes ahead x bytes of a full cell: partials of buckets still open
+    state     3 x bytes of every model's arrays: at work, as a snapshot's copy, and packed
+    sent      records on their way to the broker
+    overhead  of the allocator, connections, and code that runs for the first time
+
+What is left out: a batch that unpacks to more than `fetch bytes` adds what it unpacks to, at
+most `record_batches.BATCH_BYTES_MAX`; a profile that is pushed later adds terms of its own.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from detectors.events import Limits
+from detectors.judge import ModelJudge
+from detectors.layout import layout_of
+from detectors.panes import RECORDS_MAX
+from detectors.policy import Policy
+from detectors.profile import Profile, ProfileBook
+from detectors.summary.cells import CELL_BYTES_MAX
+from stream.batching import BATCH_RECORDS
+from stream.role import KafkaSettings
+
+__all__ = ["judge_bound", "observe_bound", "profiles_at_work", "rss_bytes"]
+
+_AHEAD_PANES = 256
+# An event of many short names takes most: a name, a number and a place in a table for each.
+_DECODED = 10
+_SENT_RECORDS, _SENT_BYTES = 5_000, 4_096
+_OVERHEAD_BYTES = 16 << 20
+# Python's objects around one cell, and its bytes once more in the part that carries it.
+_CELL_BYTES, _STREAM_BYTES = 200, 10
+
+
+def observe_bound(
+    profiles: Sequence[Profile], limits: Limits, settings: KafkaSettings, partitions: int
+) -> dict[str, int]:
+    """Bound what observe adds to its memory if it owns all partitions of events, by term."""
+    batch = min(settings.fetch_bytes_max, BATCH_RECORDS * limits.event_bytes)
+    return {
+        "fetched": _fetched(settings, partitions),
+        "decoded": _DECODED * batch,
+        "columns": partitions * 2 * RECORDS_MAX * max(map(_row_bytes, profiles), default=0),
+        "cells": RECORDS_MAX * max(map(_event_bytes, profiles), default=0),
+        "overhead": _OVERHEAD_BYTES,
+    }
+
+
+def judge_bound(
+    profiles: Sequence[Profile], settings: KafkaSettings, partitions: tuple[int, int]
+) -> dict[str, int]:
+    """Bound what judge adds for so many partitions of events and of summaries, by term."""
+    return {
+        "fetched": _fetched(settings, partitions[1]),
+        "cells": partitions[0] * RECORDS_MAX * max(map(_event_bytes, profiles), default=0),
+        "waiting": partitions[0] * _AHEAD_PANES * sum(map(_full_cell_bytes, profiles)),
+        "state": 3 * sum(map(_state_bytes, profiles)),
+        "sent": _SENT_RECORDS * _SENT_BYTES,
+        "overhead": _OVERHEAD_BYTES,
+    }
+
+
+def profiles_at_work(book: ProfileBook) -> list[Profile]:
+    """List the profiles that events can need now: each model's latest, and the one before it."""
+    return [profile for model in book.models for _, profile in book.segments(model)[-2:]]
+
+
+def rss_bytes() -> int:
+    """Give the memory that this process has now."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.partition("VmRSS:")[2].split()[0]) << 10
+
+
+def _fetched(settings: KafkaSettings, partitions: int) -> int:
+    return (2 * partitions + settings.envelopes_max) * settings.fetch_bytes_max
+
+
+def _groups(profile: Profile) -> int:
+    """Count the slices that one event can be in."""
+    return len({tuple(sorted(where)) for where in profile.slices})
+
+
+def _row_bytes(profile: Profile) -> int:
+    """Count the bytes of an event's columns: numbers, codes, slices, bucket and weight."""
+    layout = layout_of(profile)
+    return 8 * layout.numeric + 4 * (layout.channels - layout.numeric + _groups(profile)) + 16
+
+
+def _event_bytes(profile: Profile) -> int:
+    """Bound what an event takes that is alone in its bucket."""
+    return _CELL_BYTES + _STREAM_BYTES * layout_of(profile).channels * _groups(profile)
+
+
+def _full_cell_bytes(profile: Profile) -> int:
+    """Bound the bytes of a cell in which every bin of every stream has a count."""
+    layout = layout_of(profile)
+    each = layout.slices * (32 * layout.channels + 5 * layout.width)
+    return _CELL_BYTES + min(each, CELL_BYTES_MAX)
+
+
+def _state_bytes(profile: Profile) -> int:
+    """Count the bytes of the arrays that judge one model."""
+    arrays = ModelJudge(profile, Policy(), "", metrics=False).snapshot().arrays
+    return sum(array.nbytes for array in arrays.values())
