@@ -64,6 +64,7 @@ TRUSTED = {
     "stream/localkafka.py:_await_answer": "the log of its own child, shown as text",
     "stream/localkafka.py:_prepare": "its own bytes",
     "stream/localkafka.py:_read_state": "its own file; what cannot be read is none",
+    "stream/memory.py:rss_bytes": "the kernel's page about this process",
     "stream/record_walk.py:": "its own bytes",
     "stream/record_walk.py:warm_records": "its own bytes",
     "stream/records.py:Records.of_values": "bytes as bytes",
