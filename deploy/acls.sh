@@ -11,7 +11,7 @@ rights() {
     cat <<'END'
 observe topic events READ WRITE DESCRIBE_CONFIGS
 observe topic control READ
-observe topic summaries WRITE
+observe topic summaries READ WRITE
 observe topic rejects WRITE
 observe group observe READ
 judge topic control READ

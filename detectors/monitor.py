@@ -64,8 +64,9 @@ class Monitor:
 
     @property
     def pending_bytes(self) -> int:
-        """Count the bytes of partials whose bucket has not finalised."""
-        return sum(judge.pending_bytes for judge in self.judges.values())
+        """Count the bytes of partials whose bucket has not finalised, or whose pane waits."""
+        judged = sum(judge.pending_bytes for judge in self.judges.values())
+        return judged + self.order.pending_bytes
 
     def _take(self, pane: OrderedPane) -> None:
         """Hand a pane's partials to the judges of their models."""

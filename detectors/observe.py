@@ -182,6 +182,8 @@ class Observer:
             accepted=pane.accepted,
             unprofiled=pane.unprofiled.total(),
             rejected=dict(sorted(pane.rejected.items())),
+            a_after=end.clock.a,
+            r_after=end.clock.r,
         )
         entries = []
         for digest in sorted(pane.columns):

@@ -45,8 +45,10 @@ class PaneOrder:
     """Take parts as they come; give panes in the one order that the log prescribes."""
 
     def __init__(self, sources: Sequence[Source] = ()) -> None:
-        """Start empty, or from a snapshot's sources."""
+        """Start empty, or from a snapshot's sources; `pending_bytes` counts what waits."""
         self._sources = {(s.topic, s.partition): s for s in sources}
+        uncrossed = [pane for s in sources for pane in s.uncrossed]
+        self.pending_bytes = sum(map(_bytes, [*self.pending(), *uncrossed]))
 
     @property
     def sources(self) -> list[Source]:
@@ -68,6 +70,7 @@ class PaneOrder:
         header = pane.header
         source.next = header.o + 1
         source.uncrossed.append(pane)
+        self.pending_bytes += _bytes(pane)
         if header.number > source.crossed:
             source.crossed = header.number
             source.waiting += [(header.number, p) for p in source.uncrossed]
@@ -116,6 +119,7 @@ class PaneOrder:
                     panes.setdefault(number, []).append(pane)
             source.waiting = [(n, p) for n, p in source.waiting if n > ready]
         for number in sorted(panes):
+            self.pending_bytes -= sum(map(_bytes, panes[number]))
             yield panes[number]
 
     def advance(self, header: Header) -> None:
@@ -127,9 +131,24 @@ class PaneOrder:
         clocks = [s.w for s in self._sources.values() if s.w != UNSET]
         return min(clocks, default=UNSET)
 
+    def slowest(self) -> str:
+        """Name the partition that the others wait for, as TOPIC[PARTITION]; "" if none is known.
+
+        One that never had a pane is slower than any other.
+        """
+        names = {(s.topic, p) for s in self._sources.values() for p in range(s.partitions)}
+        crossed = {name: self._sources[name].crossed for name in names & self._sources.keys()}
+        topic, partition = min(sorted(names), key=lambda n: crossed.get(n, UNSET), default=("", 0))
+        return topic and f"{topic}[{partition}]"
+
     def pending(self) -> deque[OrderedPane]:
         """List the panes that wait for other partitions, for gauges."""
         return deque(p for s in self._sources.values() for _, p in s.waiting)
+
+
+def _bytes(pane: OrderedPane) -> int:
+    """Count the bytes of a pane's partials."""
+    return sum(len(entry.data) for part in pane.parts for entry in part.entries)
 
 
 def _copied(source: Source) -> Source:

@@ -13,7 +13,7 @@ Times are integer milliseconds since the epoch; UNSET stands for a clock that ne
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -22,8 +22,20 @@ from numpy.typing import NDArray
 
 from detectors.errors import SnapshotCorrupt, SnapshotTooNew
 
-__all__ = ["FOREVER", "UNSET", "Clock", "Cut", "Entry", "Header", "Part", "cut", "decode_part"]
+__all__ = [
+    "FOREVER",
+    "UNSET",
+    "Clock",
+    "Cut",
+    "Entry",
+    "Header",
+    "Part",
+    "cut",
+    "decode_header",
+    "decode_part",
+]
 
+_P = TypeVar("_P")
 UNSET = -1
 FOREVER = 1 << 60
 RECORDS_MAX = 1 << 18
@@ -76,7 +88,8 @@ class Clock(msgspec.Struct, frozen=True, array_like=True):
 class Header(msgspec.Struct, frozen=True, kw_only=True):
     """Say which run of offsets a part belongs to, what its clocks were, and what was counted.
 
-    `late_before` is W before the pane: what a partial must not lie behind.  `part` of `parts`.
+    `w_before` is what a partial must not lie behind.  `a_after` and `r_after` are A and R behind
+    the pane; with `w_after` they are the clock to go on from.  `part` of `parts`.
     """
 
     v: int = PART_VERSION
@@ -94,6 +107,13 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     rejected: dict[str, int] = {}
     part: int = 0
     parts: int = 1
+    a_after: int = UNSET
+    r_after: int = UNSET
+
+    @property
+    def clock(self) -> Clock:
+        """Give the partition's clock behind the pane."""
+        return Clock(self.w_after, self.a_after, self.r_after)
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
@@ -117,6 +137,13 @@ class Part(msgspec.Struct, frozen=True, array_like=True):
         return bytes([PART_VERSION]) + msgspec.msgpack.encode(self)
 
 
+class _Headed(msgspec.Struct, frozen=True, array_like=True):
+    """Be a part of which only the header is read."""
+
+    header: Header
+    entries: msgspec.Raw
+
+
 def decode_part(value: bytes) -> Part:
     """Read a part.
 
@@ -125,6 +152,15 @@ def decode_part(value: bytes) -> Part:
     SnapshotCorrupt, SnapshotTooNew
         If the bytes are no part, or a later version's.
     """
+    return _decoded(value, Part)
+
+
+def decode_header(value: bytes) -> Header:
+    """Read a part's header, and pass over its entries; raise what `decode_part` raises."""
+    return _decoded(value, _Headed).header
+
+
+def _decoded(value: bytes, kind: type[_P]) -> _P:
     if not value or value[0] != PART_VERSION:
         if value and value[0] > PART_VERSION:
             raise SnapshotTooNew(
@@ -133,7 +169,7 @@ def decode_part(value: bytes) -> Part:
             )
         raise SnapshotCorrupt("A record of the summaries topic was not written by driftline.")
     try:
-        return msgspec.msgpack.decode(memoryview(value)[1:], type=Part)
+        return msgspec.msgpack.decode(memoryview(value)[1:], type=kind)
     except (ValueError, RecursionError) as error:
         raise SnapshotCorrupt(f"A record of the summaries topic is broken: {error}.") from error
 

@@ -53,7 +53,7 @@ _OBSERVE = (
     *_needs(
         topic_events="READ WRITE",
         topic_control="READ",
-        topic_summaries="WRITE",
+        topic_summaries="READ WRITE",
         topic_rejects="WRITE",
         group_observe="READ",
     ),

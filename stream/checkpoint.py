@@ -228,7 +228,9 @@ class Checkpoints:
     ) -> None:
         """Write a snapshot: its chunks, and when they are there its manifest."""
         offset, state = cut
+        # Taken now: by the end of a write in the background, the partition may be owned anew.
         owner = self._owners.setdefault(partition, self._owner())
+        outdated = self._outdated.pop(partition, ())
         slot = f"{owner}.{counter % SLOTS}"
         chunks: dict[str, list[Source] | ModelState] = {_ORDER: state.sources}
         chunks |= state.models
@@ -244,8 +246,8 @@ class Checkpoints:
         key = f"{partition}/{slot}/manifest".encode()
         await outbox.send(self._topic, key, _seal(manifest), partition)
         await outbox.delivered()
-        for outdated in self._outdated.pop(partition, ()):
-            await outbox.send(self._topic, outdated.encode(), None, partition)
+        for stale in outdated:
+            await outbox.send(self._topic, stale.encode(), None, partition)
 
     async def read(self, partition: int) -> Restored | None:
         """Read a partition's state topic to its end, and restore; become its owner."""

@@ -1,7 +1,7 @@
 """The configuration: one TOML file and environment variables, parsed once, passed down.
 
     [kafka] where the log is      [time] [slices] [detect] [policy]  what changes an answer
-    [columns] how a table is read [limits] what one event may hold   [judge] snapshots
+    [columns] how a table is read [limits] what one event may hold   [judge] snapshots, memory
 
 Every field can be overridden by DRIFTLINE_<SECTION>_<KEY>, for example
 DRIFTLINE_KAFKA_BOOTSTRAP.  The four sections that change an answer are the *semantic*
@@ -131,9 +131,15 @@ class ColumnsConfig(_Section, frozen=True):
 
 
 class JudgeConfig(_Section, frozen=True):
-    """Say how often the judge's state is written to the state topic."""
+    """Say how often the judge's state is written, and how much may wait in its memory.
+
+    A partition more than `max_ahead_panes` ahead of the slowest is not read on.  A judge that
+    holds `pending_bytes_max` of partials all the same reads nothing more, and says so.
+    """
 
     snapshot_seconds: int = 600
+    max_ahead_panes: int = 256
+    pending_bytes_max: int = 1 << 30
 
 
 class Config(_Section, frozen=True):

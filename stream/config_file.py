@@ -181,6 +181,8 @@ def _check_ranges(config: Config, where: str) -> None:
         ("policy.min_effect_sigma", config.policy.min_effect_sigma, 0.001, 10),
         ("policy.min_effect_relative", config.policy.min_effect_relative, 0.001, 10),
         ("judge.snapshot_seconds", config.judge.snapshot_seconds, 1, 86_400),
+        ("judge.max_ahead_panes", config.judge.max_ahead_panes, 2, 1_000_000),
+        ("judge.pending_bytes_max", config.judge.pending_bytes_max, 1 << 20, 1 << 50),
     ]
     for key, value, low, high in ranges:
         if value is not None and not low <= value <= high:

@@ -27,7 +27,6 @@ from stream.warmup import warm_judge
 
 __all__ = ["JudgeRole"]
 
-_IN_FLIGHT_MAX = 5_000
 _REVOKE_SNAPSHOT_SECONDS = 5.0
 
 log = structlog.get_logger()
@@ -61,11 +60,15 @@ class JudgeRole:
         self._outbox = Outbox(connection)
         # Of its own, so that a batch does not wait for a snapshot, or take its deliveries.
         self._snapshots = Outbox(connection)
+        self.series.in_flight.set_function(
+            lambda: self._outbox.in_flight + self._snapshots.in_flight
+        )
         self._control = Control(connection, names.control)
         self._checkpoints = Checkpoints(connection, names.state)
         self._provenance = Provenance()
         self._benches: dict[Partition, _Bench] = {}
         self._durable: dict[Partition, Commit] = {}
+        self._full: frozenset[Partition] = frozenset()
 
     async def start(self, flow: Flow) -> None:
         """Connect, read the control topic, and compile before joining the group."""
@@ -89,6 +92,8 @@ class JudgeRole:
             bench = await self._restore(tp)
             self._benches[tp] = bench
             starts[tp] = bench.next
+        self._full = frozenset()
+        self._hold_full()
         return starts
 
     async def _restore(self, tp: Partition) -> _Bench:
@@ -113,7 +118,6 @@ class JudgeRole:
     async def process(self, tp: Partition, records: Sequence[ConsumerRecord]) -> None:
         """Apply one batch of parts; publish what follows, and wait for its delivery."""
         bench = self._benches[tp]
-        sent = 0
         for record in records:
             if record.offset < bench.next:
                 continue
@@ -123,15 +127,22 @@ class JudgeRole:
             await self._control.keep_up(part.header.w_after)
             for effect in bench.monitor.apply(part):
                 await self._publish(effect, bench.monitor.order.sources)
-                sent += 1
-                if sent % _IN_FLIGHT_MAX == 0:
-                    await self._outbox.delivered()
             bench.next = record.offset + 1
             self.series.parts.inc()
         await self._outbox.delivered()
         if tp in self._benches:
             self._durable[tp] = Commit(bench.next, "")
+        self._hold_full()
         self._show(tp, bench)
+
+    def _hold_full(self) -> None:
+        """Read no more for a judge that holds its share of what may wait; never drop any."""
+        share = self._config.judge.pending_bytes_max // max(1, len(self._benches))
+        full = frozenset(tp for tp, b in self._benches.items() if b.monitor.pending_bytes > share)
+        if full != self._full:
+            self._full = full
+            self._flow.hold(full)
+            log.error("full", why=self.why_not_ready())
 
     def durable(self) -> Mapping[Partition, Commit]:
         """Give what has been applied and published: for consumer lag only."""
@@ -172,7 +183,16 @@ class JudgeRole:
 
     def why_not_ready(self) -> str:
         """Say why nothing is being judged, if so."""
-        return "" if self._benches else "no partition of the summaries topic is assigned yet"
+        if not self._benches:
+            return "no partition of the summaries topic is assigned yet"
+        for tp in sorted(self._full):
+            monitor = self._benches[tp].monitor
+            return (
+                f"{tp.topic}[{tp.partition}] is not read on: {monitor.pending_bytes:,} bytes wait "
+                f"for {monitor.order.slowest()}, whose share of judge.pending_bytes_max is used "
+                "up. Raise it, and start the worker again; nothing is lost"
+            )
+        return self._outbox.why_waiting() or self._snapshots.why_waiting()
 
     async def _snapshot(self, tp: Partition, bench: _Bench) -> None:
         """Write a snapshot to its end, after those that are being written."""

@@ -14,14 +14,27 @@ class _Series:
     """Hold one role's registry."""
 
     def __init__(self) -> None:
-        """Start without a series."""
+        """Register what every role has."""
         self.registry = CollectorRegistry()
+
+        text = "Records handed to the producer and not known to be delivered."
+        self.in_flight = self._gauge("deliveries_in_flight", text)
+        text = "Records between the log's end and what has been processed."
+        self.lag = self._gauge("consumer_lag_records", text, "topic", "partition")
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"driftline_{name}", text, labels, registry=self.registry)
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"driftline_{name}", text, labels, registry=self.registry)
+
+    def show_lag(self, tp: tuple[str, int], records: int | None) -> None:
+        """Set a partition's lag; None takes it away."""
+        topic, partition = tp[0], str(tp[1])
+        if records is None:
+            self.lag.remove(topic, partition)
+        else:
+            self.lag.labels(topic, partition).set(records)
 
     def render(self) -> bytes:
         """Write all series in Prometheus' text format."""
@@ -43,6 +56,8 @@ class ObserveSeries(_Series):
         self.folded = counter("values_folded", text, "kind")
         self.panes = counter("panes", "Panes summarised and delivered.")
         self.ticks = counter("ticks", "Ticks written into idle partitions.")
+        text = "Partitions not read on, because the slowest is too far behind."
+        self.held = self._gauge("partitions_held", text)
         self.summary_bytes = counter("summary_bytes", "Bytes of parts sent to the summaries.")
         self.watermark = self._gauge(
             "watermark_timestamp_seconds", "W of a partition, in event time.", "topic", "partition"

@@ -20,7 +20,9 @@ from stream.control import Control
 from stream.metrics import ObserveSeries
 from stream.names import TopicNames
 from stream.outbox import Outbox
+from stream.pacing import Pacing
 from stream.records import Records
+from stream.resuming import resumed
 from stream.role import Commit, Flow, Partition
 from stream.routing import parts_of
 from stream.warmup import warm_observe
@@ -50,7 +52,11 @@ class ObserveRole:
         self._names = names
         self._config = config
         self._partitions = partitions
+        self._connection = connection
         self._outbox = Outbox(connection)
+        self.series.in_flight.set_function(lambda: self._outbox.in_flight)
+        self._pacing = Pacing(connection, names.summaries, config.judge.max_ahead_panes)
+        self._every = [Partition(names.events, p) for p in range(partitions[0])]
         self._control = Control(connection, names.control)
         self._observers: dict[Partition, Observer] = {}
         self._next: dict[Partition, int] = {}
@@ -74,16 +80,27 @@ class ObserveRole:
         """Begin each partition where its commit says, with the clock the commit carries."""
         starts: dict[Partition, int | None] = {}
         self._observers, self._durable = {}, {}
-        for tp, commit in commits.items():
+        summaries = self._names.summaries, self._partitions[1]
+        known = await resumed(commits, self._connection, summaries)
+        for tp, commit in known.items():
             offset = commit.offset if commit else self._flow.log_start(tp)
             clock = Clock.read(commit.metadata if commit else "")
             source = (tp.topic, tp.partition, self._partitions[0])
             observer = Observer(source, self._control.book, self._config.time.pane_seconds * 1000)
             observer.start(offset, clock)
             self._observers[tp] = observer
+            self._pacing.note(tp, clock.r // observer.pane_ms)
             self._next[tp] = starts[tp] = offset
             self._seen_at[tp] = asyncio.get_running_loop().time()
+        await self._pace(anew=True)
         return starts
+
+    async def _pace(self, *, anew: bool = False) -> None:
+        """Hold what is too far ahead; a new lease holds nothing yet."""
+        changed = await self._pacing.hold(list(self._observers), self._every)
+        if changed or anew:
+            self._flow.hold(self._pacing.held)
+            self.series.held.set(len(self._pacing.held))
 
     async def process(self, tp: Partition, records: Records) -> None:
         """Observe one fetch of one partition, in batches that stay in the processor's cache."""
@@ -114,16 +131,19 @@ class ObserveRole:
 
     async def idle(self) -> None:
         """Write a tick into each caught-up partition that has been silent for long enough."""
+        if self._pacing.held:
+            await self._pace()
         now = asyncio.get_running_loop().time()
         for tp in list(self._observers):
             silent = now - self._seen_at[tp] > self._config.time.tick_seconds
-            if silent and self._flow.caught_up(tp):
+            if silent and tp not in self._pacing.held and self._flow.caught_up(tp):
                 self._seen_at[tp] = now
                 await self._outbox.tick(tp.topic, tp.partition)
                 self.series.ticks.inc()
 
     async def stop(self) -> None:
         """Close the connections."""
+        await self._pacing.stop()
         await self._outbox.stop()
         await self._control.stop()
 
@@ -134,7 +154,9 @@ class ObserveRole:
 
     def why_not_ready(self) -> str:
         """Say why no events are being read, if so."""
-        return "" if self._observers else "no partition of the events topic is assigned yet"
+        if not self._observers:
+            return "no partition of the events topic is assigned yet"
+        return self._outbox.why_waiting()
 
     async def _know(self, batch: Batch) -> None:
         """Read the control topic again if it may hold a profile that these events need.
@@ -161,7 +183,11 @@ class ObserveRole:
             self.series.rejects.labels(code).inc()
 
     async def _deliver(self, tp: Partition, pane: Pane) -> None:
-        """Send a pane's parts, wait for them, and only then let its offset be committed."""
+        """Send a pane's parts, wait for them, and only then let its offset be committed.
+
+        Rejects go first: where a pane is, nothing of it is missing, and `resumed` relies on that.
+        """
+        await self._outbox.delivered()
         for partition, parts in enumerate(parts_of(pane, self._partitions[1])):
             for part in parts:
                 content = part.encode()
@@ -171,6 +197,8 @@ class ObserveRole:
         await self._outbox.delivered()
         if tp in self._observers:
             self._durable[tp] = Commit(pane.header.o + 1, pane.clock.render())
+        self._pacing.note(tp, pane.header.number)
+        await self._pace()
         self.series.panes.inc()
         for kind, values in pane.folded.items():
             self.series.folded.labels(kind).inc(values)

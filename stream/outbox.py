@@ -1,16 +1,40 @@
-"""The producer of a role: idempotent, in order, and every delivery awaited before it counts."""
+"""The producer of a role: idempotent, in order, and every delivery awaited before it counts.
+
+A topic that takes nothing makes the role wait, for as long as it lasts: aiokafka asks the broker
+again and again, the group's heartbeats go on in a thread of their own, and nothing is committed.
+So nothing is lost, nothing is sent twice, and no process dies of an outage.  What a topic takes
+in the end is what was sent, in order.  Meanwhile `why_waiting` says for what, `in_flight` how
+much, and the log repeats it.  Only a partition without a leader is given up by aiokafka, after
+40 seconds: then the process crashes, starts again from what is durable, and waits anew.
+"""
 
 import asyncio
 from collections.abc import Sequence
+from typing import NamedTuple
 
+import structlog
+from aiokafka.errors import KafkaTimeoutError
 from aiokafka.structs import RecordMetadata
 
 from stream.connection import Connection
 
-__all__ = ["Outbox"]
+__all__ = ["IN_FLIGHT_MAX", "Outbox"]
 
+IN_FLIGHT_MAX = 5_000
 _LINGER_MS = 5
 _HEADERS_TICK = [("driftline", b"tick")]
+_PATIENCE_SECONDS = 5.0
+_TELL_SECONDS = 10.0
+
+log = structlog.get_logger()
+
+
+class _Sent(NamedTuple):
+    """Be one record on its way."""
+
+    topic: str
+    since: float
+    future: asyncio.Future[RecordMetadata]
 
 
 class Outbox:
@@ -19,7 +43,8 @@ class Outbox:
     def __init__(self, connection: Connection) -> None:
         """Prepare a producer; `start` connects it."""
         self._connection = connection
-        self._pending: list[asyncio.Future[RecordMetadata]] = []
+        self._pending: list[_Sent] = []
+        self._waits_for: tuple[str, float] | None = None
 
     async def start(self) -> None:
         """Connect.
@@ -34,21 +59,64 @@ class Outbox:
     async def send(
         self, topic: str, key: bytes | None, value: bytes | None, partition: int | None = None
     ) -> None:
-        """Hand over one record; `delivered` waits for it."""
-        self._pending.append(
-            await self._producer.send(topic, value=value, key=key, partition=partition)
-        )
+        """Hand over one record; `delivered` waits for it.
+
+        Waits itself while IN_FLIGHT_MAX records are on their way.
+        """
+        if len(self._pending) >= IN_FLIGHT_MAX:
+            await self.delivered()
+        now = asyncio.get_running_loop().time()
+        self._waits_for = (topic, now)
+        while True:
+            try:
+                future = await self._producer.send(topic, value=value, key=key, partition=partition)
+                break
+            except KafkaTimeoutError:  # no room has become free: the record has not been taken
+                self._tell()
+        self._waits_for = None
+        self._pending.append(_Sent(topic, now, future))
 
     async def delivered(self) -> Sequence[RecordMetadata]:
         """Wait until everything handed over has been delivered; a failure is an exception."""
-        pending, self._pending = self._pending, []
-        return await asyncio.gather(*pending)
+        mine = [sent.future for sent in self._pending]
+        waiting = set(mine)
+        while waiting:
+            done, waiting = await asyncio.wait(
+                waiting, timeout=_TELL_SECONDS, return_when=asyncio.FIRST_EXCEPTION
+            )
+            for future in done:
+                future.result()
+            if waiting:
+                self._tell()
+        taken = set(mine)
+        self._pending = [sent for sent in self._pending if sent.future not in taken]
+        return [future.result() for future in mine]
 
     async def tick(self, topic: str, partition: int) -> None:
         """Write a tick into an idle partition of an input topic."""
         await self._producer.send_and_wait(
             topic, value=b"", partition=partition, headers=_HEADERS_TICK
         )
+
+    @property
+    def in_flight(self) -> int:
+        """Count the records that were handed over and are not known to be delivered."""
+        return sum(not sent.future.done() for sent in self._pending)
+
+    def why_waiting(self) -> str:
+        """Say for what a delivery has waited for more than five seconds, if so."""
+        waiting = [(sent.topic, sent.since) for sent in self._pending if not sent.future.done()]
+        waiting += [self._waits_for] if self._waits_for else []
+        now = asyncio.get_running_loop().time()
+        topic, since = min(waiting, key=lambda one: one[1], default=("", now))
+        if now - since < _PATIENCE_SECONDS:
+            return ""
+        count = sum(name == topic for name, _ in waiting)
+        return f"waiting {now - since:.0f} s for {topic} to accept {count:,} records"
+
+    def _tell(self) -> None:
+        if why := self.why_waiting():
+            log.warning(why)
 
     async def stop(self) -> None:
         """Close the connection, after what was handed over has gone."""

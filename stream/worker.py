@@ -1,5 +1,6 @@
 """A worker: topics checked, then one role in the foreground or all of them supervised."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from stream.connection import Connection, connection_of
 from stream.fetching import parses_in_place
 from stream.health import Health
 from stream.judge import JudgeRole
+from stream.lag import watch_lag
 from stream.memory import judge_bound, observe_bound, profiles_at_work, rss_bytes
 from stream.names import TopicNames
 from stream.observe import ObserveRole
@@ -58,12 +60,17 @@ def prepare_topics(kafka: KafkaConfig, connection: Connection, role: str) -> tup
 
 
 class _Observed:
-    """Wrap a role: its web server starts with it and stops with it; its memory bound is told."""
+    """Wrap a role: its web server, and the watch on its lag; its memory bound is told."""
 
     def __init__(
-        self, role: ObserveRole | JudgeRole, port: int | None, bound: Callable[[], dict[str, int]]
+        self,
+        role: ObserveRole | JudgeRole,
+        connection: Connection,
+        port: int | None,
+        bound: Callable[[], dict[str, int]],
     ) -> None:
         self._role = role
+        self._connection = connection
         self._port = port
         self._bound = bound
         self._health = Health(role.series.render, role.why_not_ready)
@@ -77,8 +84,11 @@ class _Observed:
         await self._role.start(flow)
         bound = self._bound()
         log.info("memory", memory_bound_bytes=sum(bound.values()), rss_bytes=rss_bytes(), **bound)
+        watching = watch_lag(self._connection, flow, self._role.series.show_lag)
+        self._watching = asyncio.create_task(watching)
 
     async def stop(self) -> None:
+        self._watching.cancel()
         await self._role.stop()
         await self._health.stop()
 
@@ -105,7 +115,7 @@ def run_worker_role(name: str, config: Config, metrics_port: int | None) -> int:
             return observe_bound(profiles, config.limits, settings, partitions[0])
         return judge_bound(profiles, settings, partitions)
 
-    return run_role(_Observed(role, metrics_port, bound), settings)  # type: ignore[arg-type]
+    return run_role(_Observed(role, connection, metrics_port, bound), settings)  # type: ignore[arg-type]
 
 
 def run_supervised(config: Config, path: Path | None, metrics_port: int | None) -> int:

@@ -15,6 +15,7 @@ KINDS = (
     "killed",
     "all killed",
     "killed in a snapshot",
+    "commits expired",
     "zombie",
     "rolled",
     "rebalance",
@@ -42,6 +43,7 @@ class Faults:
             "killed": self._kill,
             "all killed": self._kill_all,
             "killed in a snapshot": self._kill_in_a_snapshot,
+            "commits expired": self._expire_commits,
             "zombie": self._deafen,
             "rolled": self._roll,
             "rebalance": self._rebalance,
@@ -104,6 +106,13 @@ class Faults:
 
         victim.host.dies_when = (self._names.state, self._draw.randint(1, 3), die)
         return True
+
+    def _expire_commits(self) -> bool:
+        """Let everybody be gone, and the broker forget what the groups have committed."""
+        self._kill_all()
+        for group in self._processes.groups.values():
+            group.commits.clear()
+        return self._count("commits expired")
 
     def _deafen(self) -> bool:
         """Make a zombie: the group goes on without it, and it does not know for a while."""

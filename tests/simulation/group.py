@@ -28,6 +28,8 @@ class Group:
         self.partitions = [Partition(topic, p) for p in range(cluster.partitions[topic])]
         self.commits: dict[Partition, Commit] = {}
         self.generation = 0
+        # Partitions that nobody is given: as if their worker hung and kept its place.
+        self.orphans: frozenset[Partition] = frozenset()
         self.members: list[Member] = []
 
     def join(self, member: "Member") -> None:
@@ -47,7 +49,7 @@ class Group:
         for member in order:
             member.owned = ()
         for number, tp in enumerate(self.partitions):
-            if order:
+            if order and tp not in self.orphans:
                 owner = order[number % len(order)]
                 owner.owned = (*owner.owned, tp)
 

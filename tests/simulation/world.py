@@ -28,17 +28,18 @@ from tests.simulation.faults import Faults
 from tests.simulation.group import Group
 from tests.simulation.processes import Processes
 
-__all__ = ["CONFIG", "NAMES", "Outcome", "Plan", "run"]
+__all__ = ["AHEAD_PANES", "CONFIG", "NAMES", "PANE_SECONDS", "Outcome", "Plan", "World", "run"]
 
 EVENTS = 700
 PANE_SECONDS = 15
+AHEAD_PANES = 2
 QUIET_SECONDS = 200.0
 SETTLE_SECONDS = 4_000.0
 CONFIG = Config(
     kafka=KafkaConfig(prefix="s", events_partitions=3, summaries_partitions=2),
     time=TimeConfig(pane_seconds=PANE_SECONDS, tick_seconds=10),
     detect=DetectConfig(learn_days=0.0, learn_blocks=30),
-    judge=JudgeConfig(snapshot_seconds=45),
+    judge=JudgeConfig(snapshot_seconds=45, max_ahead_panes=AHEAD_PANES),
 )
 NAMES = TopicNames("s")
 _POISON = (b"{", b"\xff", b"[]", b'{"time": 1e999, "model": "shop"}')
@@ -84,7 +85,7 @@ def _log() -> tuple[tuple[int, bytes], ...]:
     return tuple(sorted(sent, key=lambda one: one[0]))
 
 
-def run(plan: Plan) -> Outcome:
+def run(plan: Plan, world: "type[World] | None" = None) -> Outcome:
     """Run one seed to its end; the same seed gives the same run."""
     loop = VirtualLoop()
     never = "stream.observe.warm_observe", "stream.judge.warm_judge"
@@ -95,7 +96,7 @@ def run(plan: Plan) -> Outcome:
         mock.patch(never[1]),
     ):
         try:
-            return loop.run_until_complete(_run(plan))
+            return loop.run_until_complete(_run(plan, world or World))
         finally:
             for task in asyncio.all_tasks(loop):
                 task.cancel()
@@ -103,11 +104,13 @@ def run(plan: Plan) -> Outcome:
             loop.close()
 
 
-async def _run(plan: Plan) -> Outcome:
-    return await _World(plan).run()
+async def _run(plan: Plan, world: "type[World]") -> Outcome:
+    return await world(plan).run()
 
 
-class _World:
+class World:
+    """Set a run up, and play it."""
+
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._draw = random.Random(plan.seed)
@@ -115,39 +118,43 @@ class _World:
         summaries, events_count = kafka.summaries_partitions, kafka.events_partitions
         partitions = dict.fromkeys((NAMES.alerts, NAMES.incidents, NAMES.rejects, NAMES.control), 1)
         partitions |= dict.fromkeys((NAMES.summaries, NAMES.state, NAMES.metrics), summaries)
-        self._cluster = Cluster(self._draw, START_MS, partitions | {NAMES.events: events_count})
+        self.cluster = Cluster(self._draw, START_MS, partitions | {NAMES.events: events_count})
         groups = {
-            "observe": Group(self._cluster, NAMES.events),
-            "judge": Group(self._cluster, NAMES.summaries),
+            "observe": Group(self.cluster, NAMES.events),
+            "judge": Group(self.cluster, NAMES.summaries),
         }
         makers = {"observe": self._observe, "judge": self._judge}
-        self._processes = Processes(self._cluster, groups, makers)
+        self.processes = Processes(self.cluster, groups, makers)
 
     async def run(self) -> Outcome:
         """Run to the end; whatever a role raises that is not the network's ends it at once."""
         for record in (config_record(CONFIG), profile_record(profile(), 0)):
             control = TopicPartition(NAMES.control, 0)
-            self._cluster.append(control, record.key, msgspec.json.encode(record))
-        broken, playing = self._processes.broken, asyncio.create_task(self._play())
+            self.cluster.append(control, record.key, msgspec.json.encode(record))
+        broken, playing = self.processes.broken, asyncio.create_task(self._play())
         await asyncio.wait((playing, broken), return_when=asyncio.FIRST_COMPLETED)
         if broken.done():
             broken.result()
-        states, processes = await self._states(), self._processes
+        states, processes = await self._states(), self.processes
         steps, deaths = processes.steps, processes.deaths
-        return Outcome(self._cluster, states, playing.result(), steps, deaths)
+        return Outcome(self.cluster, states, playing.result(), steps, deaths)
 
     async def _play(self) -> int:
         for kind, count in (("observe", 3), ("judge", 2)):
             for _ in range(self._draw.randint(1, count)):
-                self._processes.start(kind)
+                self.processes.start(kind)
         emitting = asyncio.create_task(self._emit())
-        if self._plan.faults:
-            await Faults(self._processes, NAMES).inject(emitting)
+        await self.disturb(emitting)
         await emitting
         await asyncio.sleep(QUIET_SECONDS)
         lag = await self._settle()
-        await self._processes.stop()
+        await self.processes.stop()
         return lag
+
+    async def disturb(self, emitting: "asyncio.Task[None]") -> None:
+        """Let things go wrong while events come."""
+        if self._plan.faults:
+            await Faults(self.processes, NAMES).inject(emitting)
 
     def _observe(self, host: Host) -> Role:
         counts = CONFIG.kafka.events_partitions, CONFIG.kafka.summaries_partitions
@@ -163,7 +170,7 @@ class _World:
         for second, value in _log():
             await asyncio.sleep(max(0.0, started + second - asyncio.get_running_loop().time()))
             partition = min(self._draw.randrange(count), self._draw.randrange(count))
-            self._cluster.append(TopicPartition(NAMES.events, partition), None, value)
+            self.cluster.append(TopicPartition(NAMES.events, partition), None, value)
 
     async def _settle(self) -> int:
         """Wait until everything is observed and judged; give the lag in panes."""
@@ -175,8 +182,8 @@ class _World:
 
     def _lag_panes(self) -> int:
         """Give how many panes the slowest observe partition, or judge, is behind the log."""
-        now = self._cluster.now_ms // 1000 // PANE_SECONDS
-        observe, judge = (self._processes.groups[kind] for kind in ("observe", "judge"))
+        now = self.cluster.now_ms // 1000 // PANE_SECONDS
+        observe, judge = (self.processes.groups[kind] for kind in ("observe", "judge"))
         behind = 0
         for tp in observe.partitions:
             commit = observe.commits.get(tp)
@@ -184,13 +191,13 @@ class _World:
             behind = max(behind, now - r_ms // 1000 // PANE_SECONDS)
         for tp in judge.partitions:
             commit = judge.commits.get(tp)
-            left = self._cluster.read(TopicPartition(*tp), commit.offset if commit else 0, 10)
+            left = self.cluster.read(TopicPartition(*tp), commit.offset if commit else 0, 10)
             behind = max(behind, 2 * (len(left) > 2 * CONFIG.kafka.events_partitions))
         return behind
 
     async def _states(self) -> list[MonitorState]:
         """Read the snapshots that were left."""
-        checkpoints = Checkpoints(SimulatedConnection(Host(self._cluster)), NAMES.state)
+        checkpoints = Checkpoints(SimulatedConnection(Host(self.cluster)), NAMES.state)
         count = CONFIG.kafka.summaries_partitions
         found = [await checkpoints.read(p) for p in range(count)]
         return [one.state for one in found if one is not None]
