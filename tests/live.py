@@ -18,6 +18,7 @@ from kafka import KafkaConsumer, TopicPartition
 from detectors.events import Event
 
 DRIFTLINE = (sys.executable, "-m", "driftline")
+ROOT = Path(__file__).parents[1]
 WAIT_SECONDS_MAX = 60.0
 
 
@@ -67,14 +68,21 @@ def poisoned(values: Sequence[bytes]) -> list[bytes]:
 
 
 @contextmanager
-def worker(config: Path, log: Path, *more: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a worker in a process group of its own; kill what is left of it at the end."""
+def worker(
+    config: Path, log: Path, *more: str, code: Path = ROOT
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a worker in a process group of its own; kill what is left of it at the end.
+
+    `code` is where the packages lie: another version's, perhaps.
+    """
     with log.open("wb") as out:
         process = subprocess.Popen(
             [*DRIFTLINE, "worker", "-c", str(config), *more],
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            cwd=code,
+            env=os.environ | {"PYTHONPATH": str(code)},
         )
         try:
             yield process

@@ -6,8 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.chaos.fleet import processes_naming
-from tests.chaos.scenarios import Scenario
-from tests.chaos.stage import Outcome, broker_of_its_own, run
+from tests.chaos.stage import Outcome, Scenario, broker_of_its_own, run
 
 __all__ = ["campaign"]
 
@@ -24,16 +23,7 @@ def campaign(
         with broker_of_its_own(directory) as bootstrap:
             for number, one in enumerate(scenarios):
                 tell(f"{one.name} ({one.act.__doc__})")
-                outcome = run(
-                    one.name,
-                    one.act,
-                    place=(bootstrap, directory),
-                    events=one.events,
-                    rate=one.rate,
-                    seed=seed + number,
-                    workers=one.workers,
-                    tell=tell,
-                )
+                outcome = run(one, (bootstrap, directory), seed + number, tell)
                 if left := processes_naming(directory / "chaos-"):
                     outcome.wrong += [f"left behind: {process}" for process in left]
                 done.append(outcome)

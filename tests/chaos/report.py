@@ -5,13 +5,14 @@ from collections.abc import Sequence
 
 from tests.chaos.stage import Outcome
 
-__all__ = ["RECOVERY_SECONDS_MAX", "findings", "rows", "table"]
+__all__ = ["findings", "rows", "table"]
 
 # From the kill of a role or a worker; a broker takes the time that it takes.
 RECOVERY_SECONDS_MAX = 15.0
+STOP_SECONDS_MAX = 10.0
 KILL = re.compile(r"kill(?!.* the broker)")
 _HEAD = ("scenario", "events", "faults", "kills", "lost", "doubled", "state equal", "alerts equal")
-_HEAD += ("panes told again", "worst recovery")
+_HEAD += ("panes told again", "slowest stop", "worst recovery")
 
 
 def _cells(one: Outcome) -> tuple[str, ...]:
@@ -27,6 +28,7 @@ def _cells(one: Outcome) -> tuple[str, ...]:
         "yes" if one.state_equal else "NO",
         "NO" if alerts_differ else f"{one.alerts} of {one.alerts}",
         f"{one.panes_again:,}",
+        f"{max(one.stops_seconds, default=0.0):.1f} s",
         f"{one.worst[0]:.1f} s ({one.worst[1]})",
     )
 
@@ -56,5 +58,11 @@ def findings(done: Sequence[Outcome], *, timed: bool) -> list[str]:
             for one in done
             for seconds, name in one.recoveries
             if seconds > RECOVERY_SECONDS_MAX and KILL.search(name)
+        ]
+        found += [
+            f"{one.name}: a worker took {seconds:.1f} s to stop (at most {STOP_SECONDS_MAX:g})"
+            for one in done
+            for seconds in one.stops_seconds
+            if seconds > STOP_SECONDS_MAX
         ]
     return found

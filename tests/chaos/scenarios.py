@@ -1,24 +1,12 @@
 """The scenarios: what breaks, in which order, on how many workers."""
 
 import time
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
-from tests.chaos.stage import Stage
+from tests.chaos.stage import Scenario, Stage
 
-__all__ = ["FULL", "SHORT", "Scenario"]
+__all__ = ["FULL", "SHORT"]
 
 ROLL_SECONDS = 10.0
-
-
-class Scenario(NamedTuple):
-    """Name what happens, and under how many events at which rate."""
-
-    name: str
-    act: Callable[[Stage], None]
-    events: int
-    rate: int = 600
-    workers: Sequence[str] = ("", "", "")
 
 
 def _burst(stage: Stage) -> None:
@@ -99,7 +87,8 @@ FULL = (
     Scenario("broker", broker, 80_000),
     Scenario("rolling", rolling, 60_000),
     Scenario("zombies", zombies, 60_000),
-    Scenario("stops", stops, 60_000),
+    # Six workers are stopped, the last three at the end.
+    Scenario("stops", stops, 60_000, panes_again_max=6),
     Scenario("apart", apart, 40_000, workers=("observe", "judge", "observe", "judge")),
 )
 SHORT = (Scenario("mixed", mixed, 60_000),)

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from detectors.profile import render
 from stream import localkafka
@@ -28,9 +29,21 @@ from tests.chaos.fleet import Fleet
 from tests.chaos.gauge import Gauge
 from tests.chaos.load import Load, profile, traffic
 
-__all__ = ["Outcome", "Stage", "broker_of_its_own", "run"]
+__all__ = ["Outcome", "Scenario", "Stage", "broker_of_its_own", "run"]
 
-_WORKERS = ("", "", "")
+
+class Scenario(NamedTuple):
+    """Name what happens, under how many events at which rate, to which workers (roles).
+
+    `panes_again_max` limits the panes that may be read and told again.
+    """
+
+    name: str
+    act: "Callable[[Stage], None]"
+    events: int
+    rate: int = 600
+    workers: Sequence[str] = ("", "", "")
+    panes_again_max: int | None = None
 
 
 @dataclass
@@ -47,6 +60,7 @@ class Outcome:
     state_equal: bool = False
     alerts: int = 0
     panes_again: int = 0
+    stops_seconds: list[float] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
     @property
@@ -75,8 +89,9 @@ class Stage:
             assert self.load.running, f"no load is running when it comes to: {name}"
             assert time.monotonic() < deadline, f"the load stands still before: {name}"
             time.sleep(0.05)
+        killed_at = time.monotonic()
         act()
-        began = time.monotonic()
+        began = killed_at if kills else time.monotonic()
         self.outcome.faults[name] += 1
         self.outcome.kills += kills
         seconds = self.gauge.recovered(began)
@@ -93,8 +108,7 @@ class Stage:
         """Kill the judge that has something to judge, right after a snapshot was written."""
         written = self.gauge.now().state_end
         self.gauge.until(lambda sample: sample.state_end > written, "a snapshot is written")
-        _, pid = self.fleet.owner("judge", self.home)
-        os.kill(pid, signal.SIGKILL)
+        os.kill(self.fleet.owner("judge", self.home), signal.SIGKILL)
 
     def stop_broker(self, seconds: float) -> None:
         """Let the broker stand still, connections and all."""
@@ -115,9 +129,8 @@ class Stage:
 
     def zombie(self, role: str) -> None:
         """Let a role fall asleep until the group has gone on without it; then wake it up."""
-        _, pid = (
-            self.fleet.owner("judge", self.home) if role == "judge" else self.fleet.any_role(role)
-        )
+        owned = self.home if role == "judge" else f"{self.prefix}.events/0"
+        pid = self.fleet.owner(role, owned)
         self.fault(f"zombie {role} falls asleep", lambda: os.kill(pid, signal.SIGSTOP))
         self.fault(f"zombie {role} wakes up", lambda: os.kill(pid, signal.SIGCONT))
 
@@ -143,47 +156,44 @@ def broker_of_its_own(directory: Path) -> Iterator[str]:
 
 
 def run(
-    name: str,
-    act: Callable[[Stage], None],
-    *,
+    scenario: Scenario,
     place: tuple[str, Path],
-    events: int,
-    rate: int,
     seed: int = 0,
-    workers: Sequence[str] = _WORKERS,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Outcome:
     """Run one scenario on a prefix of its own: warm-up, faults, and the reckoning."""
     bootstrap, directory = place
-    prefix = f"chaos-{name}-{secrets.token_hex(3)}"
+    prefix = f"chaos-{scenario.name}-{secrets.token_hex(3)}"
     here = directory / prefix
     here.mkdir()
     path = live.config_file(here, bootstrap, prefix, snapshot_seconds=3)
     config = load_config(path, {})
     (here / "profile.json").write_text(render(profile()))
-    values = traffic(2 * events)
+    values = traffic(2 * scenario.events)
     draw = random.Random(seed)
-    outcome = Outcome(name)
+    outcome = Outcome(scenario.name)
     try:
         with Fleet(here, path, draw) as fleet, Gauge(bootstrap, prefix) as gauge:
-            for only in workers:
+            for only in scenario.workers:
                 fleet.start(only)
             live.driftline("profile", "push", here / "profile.json", "-c", path)
             fleet.until_assigned()
-            load = Load(connection_of(config.kafka), f"{prefix}.events", values, rate)
+            load = Load(connection_of(config.kafka), f"{prefix}.events", values, scenario.rate)
             stage = Stage(fleet, gauge, load, draw, prefix, tell, outcome)
             gauge.recovered(time.monotonic())
             gauge.until_progress()
             tell(f"  warm: {load.sent:,} events sent")
-            act(stage)
-            load.stop(events)
+            scenario.act(stage)
+            load.stop(scenario.events)
             _stop_all(stage)
-            outcome.events = load.sent
+            outcome.events, outcome.stops_seconds = load.sent, fleet.stops_seconds
     except (AssertionError, subprocess.TimeoutExpired) as error:
         outcome.wrong.append(f"it did not come to its end: {error}")
     outcome.wrong += errors_of([worker.log for worker in fleet.all], outcome.faults)
     if outcome.events:
         _compare(outcome, config)
+        if scenario.panes_again_max is not None and outcome.panes_again > scenario.panes_again_max:
+            outcome.wrong.append(f"{outcome.panes_again} panes were told again")
     return outcome
 
 
