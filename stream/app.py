@@ -113,11 +113,11 @@ def make_app(role: Role, settings: KafkaSettings) -> RoleApp:
         broker_max_poll_interval=POLL_INTERVAL_SECONDS_MAX,
         broker_max_poll_records=settings.poll_records_max,
         consumer_max_fetch_size=settings.fetch_bytes_max,
+        consumer_group_instance_id=settings.instance_id or None,
         # A position that left the log is refused; "earliest" would skip what was deleted.
         consumer_auto_offset_reset="none",
         cython_optimizations=True,
-        # Never reached: the consumer counts what is undone, and fetches no more meanwhile.
-        stream_buffer_maxsize=1 << 20,
+        stream_buffer_maxsize=1 << 20,  # never reached: the consumer counts what is undone
         # Leases end deliveries; waiting for acknowledgements would only delay a rebalance.
         stream_wait_empty=False,
         table_standby_replicas=0,

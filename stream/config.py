@@ -52,6 +52,8 @@ class KafkaConfig(_Section, frozen=True):
     An empty `bootstrap` means the local Kafka that `driftline kafka start` runs.  What protects
     the way there is in `stream.security`; a password comes from a file or the environment.
     `fetch` = "records" reads events by aiokafka's record objects: slower, with the same answer.
+    An `instance_id`, one for each worker and the same after a restart, makes it a static member:
+    restarted within the session timeout it takes its partitions back, and no other pauses.
     """
 
     bootstrap: str = ""
@@ -63,6 +65,7 @@ class KafkaConfig(_Section, frozen=True):
     create_topics: bool = True
     require_append_time: bool = True
     fetch: Literal["auto", "in-place", "records"] = "auto"
+    instance_id: str = ""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_SSL", "SASL_PLAINTEXT"] = "PLAINTEXT"
     allow_plaintext: bool = False
     sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = "SCRAM-SHA-512"

@@ -18,6 +18,7 @@ from mode import Service
 
 from stream.fetching import UNREADABLE, chunks_of, read_in_place, unreadable
 from stream.lease import Lease, Owner
+from stream.membership import Membership
 from stream.role import Commit, Partition, takes_records
 
 __all__ = ["BatchConsumerThread", "Fetched"]
@@ -41,21 +42,26 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     _lease: Lease | None = None
 
     def _create_worker_consumer(self, transport: Any) -> Any:
-        """Shorten Faust's fixed fetch_max_wait_ms of 1,500.
+        """Shorten Faust's fixed fetch_max_wait_ms of 1,500, and limit an answer's size.
 
-        A partition that was full waits that long behind an empty fetch of idle neighbours.
+        A partition that was full waits that long behind an empty fetch of idle neighbours; and
+        the answer of many partitions at once would be held in several copies.
         """
         consumer = super()._create_worker_consumer(transport)
         settings = self.consumer.owner.settings
         consumer._fetch_max_wait_ms = int(settings.fetch_wait_seconds * 1000)
+        consumer._fetch_max_bytes = settings.request_bytes_max
         return consumer
 
     async def on_start(self) -> None:
-        """Let the fetcher hand out records in place, where the role takes them so."""
+        """Change what is changed in the objects of aiokafka's consumer, before it has joined."""
         await super().on_start()
-        owner = self.consumer.owner
-        if owner.settings.in_place and takes_records(owner.role):
-            read_in_place(self._ensure_consumer(), owner.settings.envelopes_max)
+        consumer, owner = self._ensure_consumer(), self.consumer.owner
+        settings = owner.settings
+        if settings.in_place and takes_records(owner.role):
+            read_in_place(consumer, settings.envelopes_max)
+        if settings.instance_id:
+            Membership(consumer._coordinator, owner)
 
     def on_crash(self, msg: str, *fmt: Any, **_: Any) -> None:  # noqa: ARG002
         """End the process; mode would print to stderr and leave the rest running."""

@@ -44,6 +44,7 @@ class KafkaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """Say how a role talks to Kafka; every time in seconds.
 
     `in_place`: for a role that takes `Records`, fetched bytes are walked where they lie.
+    `instance_id`: a name that stays when the process is started anew (static membership).
     """
 
     connection: "Connection"
@@ -57,7 +58,9 @@ class KafkaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     fetch_bytes_max: int = 4 << 20
     poll_records_max: int = 20_000
     envelopes_max: int = 4
+    request_bytes_max: int = 16 << 20
     in_place: bool = True
+    instance_id: str = ""
 
 
 class Flow(Protocol):

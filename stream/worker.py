@@ -107,6 +107,7 @@ def run_worker_role(name: str, config: Config, metrics_port: int | None) -> int:
         connection=connection,
         session_timeout_seconds=config.kafka.session_timeout_seconds,
         in_place=parses_in_place(config.kafka.fetch),
+        instance_id=config.kafka.instance_id,
     )
 
     def bound() -> dict[str, int]:

@@ -6,7 +6,8 @@ The state of a partition is (count, checksum): the checksum depends on the order
 stdout tells one call, as JSON.  Options: pause (seconds slept for each envelope), poison (a
 value to crash at), refuse (a value to refuse), hang (1: do not stop), take (records: as the
 observe role does), holes (1: offsets may be left out), and Kafka settings: session,
-start_timeout, stop_timeout, commit_interval, fetch_bytes, in_place (1, or 0: record objects).
+start_timeout, stop_timeout, commit_interval, fetch_bytes, in_place (1, or 0: record objects),
+instance.
 """
 
 import asyncio
@@ -147,6 +148,7 @@ def main() -> int:
         commit_interval_seconds=float(options.get("commit_interval", "0.3")),
         fetch_bytes_max=int(options.get("fetch_bytes", str(4 << 20))),
         in_place=options.get("in_place", "1") == "1",
+        instance_id=options.get("instance", ""),
     )
     return run_role(CountingRole(topic, group, options), settings)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer import group_coordinator
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import Assignment, Subscription, SubscriptionState
@@ -66,6 +67,7 @@ CALLED: list[tuple[Callable[..., Any], str]] = [
     (Consumer.commit, "topics start_new_transaction"),
     (Consumer._get_active_partitions, ""),
     (GroupCoordinator.check_errors, ""),
+    (GroupCoordinator._do_rejoin_group, "subscription"),
     (GroupCoordinator.fetch_committed_offsets, "partitions"),
     (GroupCoordinator._do_commit_offsets, "assignment offsets"),
     (AIOKafkaConsumer.beginning_offsets, "partitions"),
@@ -128,6 +130,7 @@ def test_the_attributes_that_are_touched_are_there() -> None:
         assert f"self.{name} = " in source, name
     assert "self._subscription = " in source
     assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in inspect.getsource(AIOKafkaConsumer.start)
+    assert "fetch_max_bytes=self._fetch_max_bytes" in inspect.getsource(AIOKafkaConsumer.start)
     assert "self.generation = " in inspect.getsource(GroupCoordinator.__init__)
     assert isinstance(Fetcher.error_future, property)
     assert isinstance(SubscriptionState.subscription, property)
@@ -170,6 +173,17 @@ def test_a_commit_is_built_before_anything_else_can_run() -> None:
 
 def _calls(node: ast.AST, name: str) -> bool:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
+
+
+def test_a_lost_member_forgets_its_id_and_joins_by_the_one_way_that_is_guarded() -> None:
+    assert "self.member_id = JoinGroupRequest.UNKNOWN_MEMBER_ID" in inspect.getsource(
+        GroupCoordinator.reset_generation
+    )
+    called = "await self._do_rejoin_group(subscription)"
+    assert called in inspect.getsource(GroupCoordinator.ensure_active_group)
+    assert inspect.getsource(group_coordinator).count("_do_rejoin_group(") == 2
+    source = inspect.getsource(GroupCoordinator._maybe_leave_group)
+    assert "self.generation > 0 and self._group_instance_id is None" in source
 
 
 def test_a_rebalance_ends_in_the_order_that_the_lease_needs() -> None:
