@@ -16,11 +16,23 @@ from numpy.typing import NDArray
 from detectors.events import Event, canonical
 from detectors.profile import Channel, Profile
 
-__all__ = ["NEW_VERSION", "Columns", "Extractor", "error_of", "raw_values", "slice_values"]
+__all__ = [
+    "FOLDED",
+    "NEW_VERSION",
+    "Columns",
+    "Extractor",
+    "Group",
+    "error_of",
+    "raw_values",
+    "slice_groups",
+    "slice_values",
+]
 
 # The slice of events whose version the reference has not seen.
 NEW_VERSION = {"version": "__other__"}
 _NEW = tuple(NEW_VERSION.values())
+# What is counted where the profile names no such thing.
+FOLDED = ("feature", "category", "segment")
 
 _STRINGS = {str, type(None)}
 _OBJECTS = {"feature": "features", "attribution": "attributions", "metric": "metrics"}
@@ -48,6 +60,18 @@ class Columns:
     def __len__(self) -> int:
         """Count the events."""
         return len(self.buckets)
+
+    def part(self, low: int, high: int, folded: Mapping[str, int]) -> "Columns":
+        """Give events low…high (excluded), in which so much is folded; nothing is copied."""
+        return Columns(
+            profile=self.profile,
+            buckets=self.buckets[low:high],
+            values=self.values[low:high],
+            codes=self.codes[low:high],
+            slices=self.slices[low:high],
+            weights=self.weights[low:high],
+            folded=folded,
+        )
 
     @classmethod
     def joined(cls, pieces: Sequence["Columns"]) -> "Columns":
@@ -102,6 +126,35 @@ def slice_values(events: Sequence[Event], key: str) -> list[str | None]:
     return [e.segments.get(key) for e in events]
 
 
+@dataclass(frozen=True)
+class Group:
+    """Hold the slices that name the same segments, of which an event is in one at most.
+
+    `known` gives the slice of each combination of values (-1 for one that is in none and yet
+    expected), `otherwise` the slice of all others that are complete.
+    """
+
+    keys: tuple[str, ...]
+    known: Mapping[tuple[str | None, ...], int]
+    otherwise: int = _NO_SLICE
+
+
+def slice_groups(profile: Profile) -> tuple[Group, ...]:
+    """Group a profile's slices by the segments that they name."""
+    groups: dict[tuple[str, ...], dict[tuple[str | None, ...], int]] = {}
+    for index, where in enumerate(profile.slices):
+        if where:
+            groups.setdefault(tuple(where), {})[tuple(where.values())] = index
+    found = []
+    for keys, indices in groups.items():
+        if keys == ("version",):
+            seen = {(version,): _NO_SLICE for version in (None, *profile.versions)}
+            found.append(Group(keys, seen | indices, indices.get(_NEW, _NO_SLICE)))
+        else:
+            found.append(Group(keys, indices))
+    return tuple(found)
+
+
 def _numbers(values: list[Any]) -> NDArray[np.float64]:
     """Make floats of raw values; a text where a number is expected counts as missing."""
     try:
@@ -154,12 +207,7 @@ class Extractor:
         categorical = [c for c in profile.channels if c.kind == "categorical"]
         self._categorical = [(c.name, _coder(c)) for c in categorical]
         self._unseen = np.array([len(c.categories) for c in categorical], np.int32)
-        groups: dict[tuple[str, ...], dict[tuple[str | None, ...], int]] = {}
-        for index, where in enumerate(profile.slices):
-            if where:
-                groups.setdefault(tuple(where), {})[tuple(where.values())] = index
-        self._groups = groups
-        self._versions = {(version,): _NO_SLICE for version in profile.versions}
+        self._groups = slice_groups(profile)
         self._features = frozenset(
             c.name.removeprefix("feature:") for c in profile.channels if c.watches_missing
         )
@@ -204,17 +252,13 @@ class Extractor:
         found = np.empty((len(events), len(self._groups)), np.int32)
         of = partial(slice_values, events)
         folded = 0
-        for at, (keys, indices) in enumerate(self._groups.items()):
-            rows = list(zip(*(of(key) for key in keys), strict=True))
-            known, rest = indices, _NO_SLICE
-            if keys == ("version",):
-                known = {(None,): _NO_SLICE} | self._versions | indices
-                rest = indices.get(_NEW, _NO_SLICE)
-            column = [known.get(row, _UNNAMED) for row in rows]
+        for at, group in enumerate(self._groups):
+            rows = list(zip(*(of(key) for key in group.keys), strict=True))
+            column = [group.known.get(row, _UNNAMED) for row in rows]
             if _UNNAMED in column:
                 unnamed = [i for i, index in enumerate(column) if index == _UNNAMED]
                 folded += sum(None not in rows[i] for i in unnamed)
                 for i in unnamed:
-                    column[i] = rest
+                    column[i] = group.otherwise
             found[:, at] = column
         return found, folded

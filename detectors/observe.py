@@ -7,19 +7,20 @@ detectors.  So any worker may take over any partition at any commit.
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import groupby, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import Columns, Extractor
+from detectors.columns import FOLDED, Columns, Extractor
 from detectors.events import Event
 from detectors.layout import Layout, layout_of
 from detectors.panes import FOREVER, UNSET, Clock, Cut, Entry, Header, cut
 from detectors.profile import Profile, ProfileBook
 from detectors.summary.cells import summarise
 
-__all__ = ["FILE_PANE_ROWS", "OTHER_MODELS", "Batch", "Observer", "Pane"]
+__all__ = ["FILE_PANE_ROWS", "OTHER_MODELS", "Batch", "Observer", "Pane", "Scanned"]
 
 FILE_PANE_ROWS = 65_536
 # Events of more models without a profile than a pane names are counted together.
@@ -28,11 +29,31 @@ _UNPROFILED_NAMES_MAX = 100
 
 
 @dataclass(frozen=True)
+class Scanned:
+    """Hold k events of one model that came as columns: their rows, rising, and their times.
+
+    `folded` int64[k, kinds] counts, for each of FOLDED, the values that the profile does not name.
+    """
+
+    rows: NDArray[np.int64]
+    times_ms: NDArray[np.int64]
+    columns: Columns
+    folded: NDArray[np.int64]
+
+    def between(self, first: int, last: int) -> Columns:
+        """Give the columns of the events in records first…last (excluded)."""
+        low, high = np.searchsorted(self.rows, [first, last]).tolist()
+        folded = self.folded[low:high].sum(axis=0).tolist()
+        return self.columns.part(low, high, dict(zip(FOLDED, folded, strict=True)))
+
+
+@dataclass(frozen=True)
 class Batch:
     """Hold one run of records, decoded: n records, of which some are events.
 
-    `record_ms` is None for a file that has no record times.  `event_rows` names the records
-    that are events; all others are ticks or rejects.
+    `record_ms` is None for a file that has no record times.  The events are `scanned`, and, one
+    by one, `events` with the records that they are in, `event_rows`.  All other records are
+    ticks or rejects.
     """
 
     offsets: NDArray[np.int64]
@@ -42,6 +63,21 @@ class Batch:
     event_rows: NDArray[np.int64]
     reject_rows: NDArray[np.int64]
     reject_codes: Sequence[str]
+    scanned: Sequence[Scanned] = ()
+
+    @cached_property
+    def times_ms(self) -> NDArray[np.int64]:
+        """Give every record's event time, UNSET where it is no event."""
+        times = np.full(len(self.offsets), UNSET, np.int64)
+        times[self.event_rows] = np.array([e.time_ms for e in self.events], np.int64)
+        for piece in self.scanned:
+            times[piece.rows] = piece.times_ms
+        return times
+
+    @property
+    def accepted(self) -> int:
+        """Count the events."""
+        return len(self.events) + sum(len(piece.rows) for piece in self.scanned)
 
 
 @dataclass(frozen=True)
@@ -68,6 +104,11 @@ class _Open:
     folded: Counter[str] = field(default_factory=Counter)
     columns: dict[str, list[Columns]] = field(default_factory=dict)
 
+    def add(self, columns: Columns) -> None:
+        """Keep what some events of one profile are."""
+        self.folded.update(columns.folded)
+        self.columns.setdefault(columns.profile.hash, []).append(columns)
+
 
 class Observer:
     """Cut one partition's records into panes and summarise each."""
@@ -93,8 +134,7 @@ class Observer:
 
     def feed(self, batch: Batch) -> list[Pane]:
         """Take the next records, in order; give the panes that ended in them."""
-        times = np.full(len(batch.offsets), UNSET, np.int64)
-        times[batch.event_rows] = np.array([e.time_ms for e in batch.events], np.int64)
+        times = batch.times_ms
         cuts = self._cuts(batch, times)
         panes = []
         for (first, last), end in zip(_runs(cuts, len(times)), [*cuts, None], strict=True):
@@ -139,9 +179,12 @@ class Observer:
                     pane.unprofiled[model if named else OTHER_MODELS] += len(chosen)
                     continue
                 extractor, _ = self._tools(profile)
-                columns = extractor.columns(chosen)
-                pane.folded.update(columns.folded)
-                pane.columns.setdefault(profile.hash, []).append(columns)
+                pane.add(extractor.columns(chosen))
+        for piece in batch.scanned:
+            columns = piece.between(first, last)
+            pane.accepted += len(columns)
+            if len(columns):
+                pane.add(columns)
 
     def _by_profile(
         self, model: str, events: list[Event]

@@ -1,0 +1,182 @@
+"""Records to columns by the profiles in force; what is in doubt is left, row by row.
+
+Rows are scanned by the plan of the batch before.  Those of another model, or of a time at which
+another profile is in force, are scanned again by the plan that they need.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.columns import FOLDED, Columns
+from detectors.events import Limits
+from detectors.observe import Scanned
+from detectors.panes import FOREVER
+from detectors.profile import Profile, ProfileBook
+from stream.decode.json_events import decode
+from stream.decode.scan import codes
+from stream.decode.scan.kernel import scan_rows
+from stream.decode.scan.plan import Plan, plan_of
+from stream.records import Records
+
+__all__ = ["Scanner"]
+
+# Rows of more models than that in one batch are left to the slow way.
+_MODELS_MAX = 64
+
+Rows = NDArray[np.int64]
+
+
+class _InForce(NamedTuple):
+    """Name a profile, and the event times (milliseconds, end excluded) that it is for."""
+
+    profile: Profile
+    from_ms: int
+    until_ms: int
+
+
+class _Batch(NamedTuple):
+    """Hold the batch that is being scanned."""
+
+    records: Records
+    latest_ms: Rows
+    taken: list[Scanned]
+    left: list[Rows]
+
+
+class Scanner:
+    """Scan the batches of one log, whatever models it holds."""
+
+    def __init__(self, book: ProfileBook, limits: Limits) -> None:
+        """Scan by the profiles of `book`, as it is when a batch comes."""
+        self._book = book
+        self._limits = limits
+        self._plans: dict[str, tuple[Profile, Plan | None]] = {}
+        self._last: _InForce | None = None
+
+    def scan(
+        self, records: Records, rows: Rows, record_ms: Rows | None
+    ) -> tuple[list[Scanned], Rows]:
+        """Give the columns of what is surely an event, and the rows that are left, rising.
+
+        `rows` int64[m], rising, are the records that may be events; `record_ms` int64[n] is what
+        their times are held against, None where there is nothing.
+        """
+        if record_ms is None:
+            latest_ms = np.full(len(records), FOREVER, np.int64)
+        else:
+            latest_ms = record_ms + self._limits.max_future_seconds * 1000
+        batch = _Batch(records, latest_ms, [], [rows[:0]])
+        known = self._known()
+        groups = [rows] if known is None else self._pass(batch, rows, known)
+        for _ in range(_MODELS_MAX):
+            if not groups:
+                break
+            some = groups.pop()
+            known = self._of(batch, int(some[0]))
+            groups += [] if known is None else self._pass(batch, some, known)
+            batch.left.append(some if known is None else rows[:0])
+        return batch.taken, np.sort(np.concatenate([*batch.left, *groups]))
+
+    def _known(self) -> _InForce | None:
+        """Give what was in force for the rows before, if it still is."""
+        if self._last is None:
+            return None
+        profile, from_ms, _ = self._last
+        for one in self._in_force(profile.model):
+            if one.profile is profile and one.from_ms == from_ms:
+                return one
+        return None
+
+    def _in_force(self, model: str) -> Iterator[_InForce]:
+        """List a model's profiles with the times that they are for."""
+        segments = self._book.segments(model)
+        ends = [*(from_ms for from_ms, _ in segments[1:]), FOREVER]
+        for (from_ms, profile), until_ms in zip(segments, ends, strict=False):
+            yield _InForce(profile, from_ms, until_ms)
+
+    def _of(self, batch: _Batch, row: int) -> _InForce | None:
+        """Ask the slow way for the model and time of one row; find the profile in force."""
+        for event in decode([batch.records.value(row)], None, self._limits).events:
+            for one in self._in_force(event.model):
+                if one.from_ms <= event.time_ms < one.until_ms:
+                    return one
+        return None
+
+    def _plan(self, profile: Profile) -> Plan | None:
+        """Compile each profile once."""
+        held = self._plans.get(profile.hash)
+        if held is None or held[0] is not profile:
+            held = self._plans[profile.hash] = profile, plan_of(profile, self._limits)
+        return held[1]
+
+    def _pass(self, batch: _Batch, rows: Rows, known: _InForce) -> list[Rows]:
+        """Scan rows by one plan; give the rows of each other model that is among them."""
+        plan = self._plan(known.profile)
+        if plan is None:
+            batch.left.append(rows)
+            return []
+        statuses, times_ms, hashes = self._scan(batch, rows, (known, plan))
+        batch.left.append(rows[statuses == codes.DOUBTFUL])
+        moved = np.flatnonzero(statuses == codes.OTHER_TIME)
+        if len(moved):
+            self._move(batch, rows[moved], times_ms[moved], known)
+        strange = np.flatnonzero(statuses == codes.OTHER_MODEL)
+        if not len(strange):
+            return []
+        _, group = np.unique(hashes[strange], return_inverse=True)
+        order = np.argsort(group, kind="stable")
+        bounds = np.flatnonzero(np.diff(group[order])) + 1
+        return np.split(rows[strange[order]], bounds)
+
+    def _move(self, batch: _Batch, rows: Rows, times_ms: Rows, known: _InForce) -> None:
+        """Scan rows of one model by the other profiles that are in force at their times."""
+        settled = np.zeros(len(rows), np.bool_)
+        for one in self._in_force(known.profile.model):
+            mine = (times_ms >= one.from_ms) & (times_ms < one.until_ms)
+            plan = self._plan(one.profile) if mine.any() else None
+            if plan is not None:
+                statuses, _, _ = self._scan(batch, rows[mine], (one, plan))
+                settled[mine] = statuses == codes.TAKEN
+        batch.left.append(rows[~settled])
+
+    def _scan(
+        self, batch: _Batch, rows: Rows, by: tuple[_InForce, Plan]
+    ) -> tuple[NDArray[np.uint8], Rows, Rows]:
+        """Scan rows by one plan; keep what was taken, give what became of every row."""
+        known, plan = by
+        records, count = batch.records, len(rows)
+        columns = (
+            np.empty((count, plan.numeric)),
+            np.empty((count, plan.categorical), np.int32),
+            np.empty((count, plan.groups), np.int32),
+            np.empty(count, np.int64),
+            np.empty((count, len(FOLDED)), np.int64),
+        )
+        found = (
+            np.empty(count, np.uint8),
+            np.empty(count, np.int64),
+            np.zeros(count, np.int64),
+            np.zeros(count, np.int64),
+        )
+        within = (self._limits.event_bytes, known.from_ms, known.until_ms)
+        base = np.uint64(records.buffer.ctypes.data)
+        spans = (base, records.starts, records.lengths, rows, batch.latest_ms, within)
+        taken = scan_rows(spans, (plan.tables, plan.state), columns, found)
+        statuses, times_ms, hashes, _ = found
+        if taken:
+            mine = statuses == codes.TAKEN
+            values, found_codes, slices, weights, folded = (column[:taken] for column in columns)
+            of = Columns(
+                profile=plan.profile,
+                buckets=times_ms[mine] // plan.profile.bucket_ms,
+                values=values,
+                codes=found_codes,
+                slices=slices,
+                weights=weights,
+            )
+            batch.taken.append(Scanned(rows[mine], times_ms[mine], of, folded))
+            self._last = known
+        return statuses, times_ms, hashes
