@@ -61,16 +61,22 @@ class Columns:
         """Count the events."""
         return len(self.buckets)
 
-    def part(self, low: int, high: int, folded: Mapping[str, int]) -> "Columns":
-        """Give events low…high (excluded), in which so much is folded; nothing is copied."""
+    def part(self, low: int, high: int) -> "Columns":
+        """Give events low…high (excluded), without copying; what is folded is not told apart."""
+        return self._of(lambda array: array[low:high])
+
+    def take(self, rows: NDArray[np.int64]) -> "Columns":
+        """Copy the given events; what is folded is not told apart."""
+        return self._of(lambda array: array[rows])
+
+    def _of(self, chosen: Callable[[Any], Any]) -> "Columns":
         return Columns(
             profile=self.profile,
-            buckets=self.buckets[low:high],
-            values=self.values[low:high],
-            codes=self.codes[low:high],
-            slices=self.slices[low:high],
-            weights=self.weights[low:high],
-            folded=folded,
+            buckets=chosen(self.buckets),
+            values=chosen(self.values),
+            codes=chosen(self.codes),
+            slices=chosen(self.slices),
+            weights=chosen(self.weights),
         )
 
     @classmethod

@@ -31,7 +31,8 @@ from detectors.references import (
 from detectors.scores import Scorer
 from detectors.season import clockwork
 from detectors.season_fit import spans_of
-from detectors.summary.cells import Cell, Moments, add_cell, summarise
+from detectors.summary.cells import Cell, Moments, add_cell
+from detectors.summary.sums import summarise
 
 __all__ = ["fit", "fit_cells", "propose_bucket_seconds", "replay"]
 

@@ -6,7 +6,7 @@ detectors.  So any worker may take over any partition at any commit.
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby, pairwise
 
@@ -18,7 +18,7 @@ from detectors.events import Event
 from detectors.layout import Layout, layout_of
 from detectors.panes import FOREVER, UNSET, Clock, Cut, Entry, Header, cut
 from detectors.profile import Profile, ProfileBook
-from detectors.summary.cells import summarise
+from detectors.summary.sums import Sums
 
 __all__ = ["FILE_PANE_ROWS", "OTHER_MODELS", "Batch", "Observer", "Pane", "Scanned"]
 
@@ -43,8 +43,8 @@ class Scanned:
     def between(self, first: int, last: int) -> Columns:
         """Give the columns of the events in records first…last (excluded)."""
         low, high = np.searchsorted(self.rows, [first, last]).tolist()
-        folded = self.folded[low:high].sum(axis=0).tolist()
-        return self.columns.part(low, high, dict(zip(FOLDED, folded, strict=True)))
+        folded = dict(zip(FOLDED, self.folded[low:high].sum(axis=0).tolist(), strict=True))
+        return replace(self.columns.part(low, high), folded=folded)
 
 
 @dataclass(frozen=True)
@@ -102,12 +102,16 @@ class _Open:
     rejected: Counter[str] = field(default_factory=Counter)
     unprofiled: Counter[str] = field(default_factory=Counter)
     folded: Counter[str] = field(default_factory=Counter)
-    columns: dict[str, list[Columns]] = field(default_factory=dict)
+    sums: dict[str, tuple[str, Sums]] = field(default_factory=dict)
 
-    def add(self, columns: Columns) -> None:
-        """Keep what some events of one profile are."""
+    def add(self, columns: Columns, layout: Layout) -> None:
+        """Count events of one profile."""
+        self.accepted += len(columns)
         self.folded.update(columns.folded)
-        self.columns.setdefault(columns.profile.hash, []).append(columns)
+        profile = columns.profile
+        if profile.hash not in self.sums:
+            self.sums[profile.hash] = profile.model, Sums(layout)
+        self.sums[profile.hash][1].add(columns)
 
 
 class Observer:
@@ -169,7 +173,6 @@ class Observer:
         pane = self._open
         low, high = np.searchsorted(batch.event_rows, [first, last]).tolist()
         pane.read += last - first
-        pane.accepted += high - low
         bad_low, bad_high = np.searchsorted(batch.reject_rows, [first, last]).tolist()
         pane.rejected.update(batch.reject_codes[bad_low:bad_high])
         for model, events in _by_model(batch.events[low:high]):
@@ -177,14 +180,14 @@ class Observer:
                 if profile is None:
                     named = model in pane.unprofiled or len(pane.unprofiled) < _UNPROFILED_NAMES_MAX
                     pane.unprofiled[model if named else OTHER_MODELS] += len(chosen)
+                    pane.accepted += len(chosen)
                     continue
-                extractor, _ = self._tools(profile)
-                pane.add(extractor.columns(chosen))
+                extractor, layout = self._tools(profile)
+                pane.add(extractor.columns(chosen), layout)
         for piece in batch.scanned:
             columns = piece.between(first, last)
-            pane.accepted += len(columns)
             if len(columns):
-                pane.add(columns)
+                pane.add(columns, self._tools(columns.profile)[1])
 
     def _by_profile(
         self, model: str, events: list[Event]
@@ -229,11 +232,8 @@ class Observer:
             r_after=end.clock.r,
         )
         entries = []
-        for digest in sorted(pane.columns):
-            columns = Columns.joined(pane.columns[digest])
-            model = columns.profile.model
-            cells = summarise(columns, self._tools(columns.profile)[1])
-            entries += [Entry(model, digest, c.bucket, c.events, c.data) for c in cells]
+        for digest, (model, sums) in sorted(pane.sums.items()):
+            entries += [Entry(model, digest, c.bucket, c.events, c.data) for c in sums.cells()]
         self._open = _Open(offset + 1, end.clock.w)
         return Pane(header, tuple(entries), end.clock, pane.unprofiled, pane.folded)
 

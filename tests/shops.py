@@ -19,7 +19,8 @@ from detectors.panes import UNSET, Entry
 from detectors.policy import Allowance, Policy
 from detectors.profile import Profile, Span
 from detectors.season import Calendar
-from detectors.summary.cells import Cell, summarise
+from detectors.summary.cells import Cell
+from detectors.summary.sums import summarise
 
 MONDAY_MS = 1_767_571_200_000
 BUCKET_SECONDS = 600

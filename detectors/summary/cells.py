@@ -1,4 +1,4 @@
-"""Events to cells: one pass that counts a pane's events into sparse integer summaries.
+"""Cells: sparse integer summaries, in the form in which they are sent and merged.
 
 A *cell* is what one pane adds to one bucket of one model: for each stream (slice, channel) with
 data the integers `missing, clipped, sum q, sum q^2` and the counts of its bins, where
@@ -12,6 +12,7 @@ zigzag folded.  For each stream, in ascending order:
     bins that follow, then for each: gap to the previous bin, count
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,15 +20,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from detectors.columns import Columns
 from detectors.errors import SnapshotCorrupt
 from detectors.layout import Layout
 
-__all__ = ["CELL_BYTES_MAX", "Cell", "Moments", "add_cell", "summarise"]
+__all__ = ["CELL_BYTES_MAX", "Cell", "Moments", "add_cell", "encoded"]
 
 UNIT = 1024
 CELL_BYTES_MAX = 400_000
-LIMIT = 64.0
 _VARINT_BYTES = 10
 _LIMB = 32
 _COUNT_MAX = 1 << 40
@@ -81,59 +80,6 @@ class Moments:
             self.squares_high,
             self.squares_low,
         )
-
-
-@njit(cache=True)
-def _bin_of(x: Any, edges: Any, low: int, high: int) -> int:
-    """Find the bin of x by bisection: the number of edges below x."""
-    first = low
-    while low < high:
-        middle = (low + high) >> 1
-        if edges[middle] < x:
-            low = middle + 1
-        else:
-            high = middle
-    return low - first
-
-
-@njit(cache=True)
-def _count(rows: Any, columns: Any, layout: Any, sums: Any) -> None:
-    """Add the events `rows` of one bucket to dense sums."""
-    values, codes, slices, weights = columns
-    first_bin, edges, edge_start, centre, scale = layout
-    counts, missing, clipped, total, squares = sums
-    numeric = values.shape[1]
-    for i in rows:
-        w = weights[i]
-        for c in range(first_bin.shape[0] - 1):
-            q = np.int64(0)
-            over = 0
-            at = -1
-            if c < numeric:
-                x = values[i, c]
-                if x == x:
-                    at = first_bin[c] + _bin_of(x, edges, edge_start[c], edge_start[c + 1])
-                    z = (x - centre[c]) / scale[c]
-                    if z > LIMIT:
-                        z = LIMIT
-                        over = w
-                    elif z < -LIMIT:
-                        z = -LIMIT
-                        over = w
-                    q = np.int64(np.rint(UNIT * z))
-            elif codes[i, c - numeric] >= 0:
-                at = first_bin[c] + codes[i, c - numeric]
-            for g in range(slices.shape[1] + 1):
-                s = 0 if g == 0 else slices[i, g - 1]
-                if s < 0:
-                    continue
-                if at < 0:
-                    missing[s, c] += w
-                else:
-                    counts[s, at] += w
-                    clipped[s, c] += over
-                    total[s, c] += w * q
-                    squares[s, c] += w * q * q
 
 
 @njit(cache=True)
@@ -258,31 +204,20 @@ def _decode(buffer: Any, first_bin: Any, sums: Any) -> bool:
     return True
 
 
-def summarise(columns: Columns, layout: Layout) -> list[Cell]:
-    """Count a pane's events of one model into cells, buckets ascending.
+def encoded(
+    bucket: int, events: int, layout: Layout, sums: tuple[NDArray[np.int64], ...]
+) -> Iterator[Cell]:
+    """Encode one bucket's dense sums (Moments with one limb of squares), and zero them.
 
     A bucket is one cell, or several (the first counts the events) above CELL_BYTES_MAX.
     """
-    if not len(columns):
-        return []
-    order = np.argsort(columns.buckets, kind="stable")
-    buckets, starts = np.unique(columns.buckets[order], return_index=True)
-    stops = [*starts[1:].tolist(), len(order)]
-    dense = Moments.zeros(layout)
-    sums = dense.arrays[:5]
     buffer = np.empty(CELL_BYTES_MAX + _VARINT_BYTES * (6 + 2 * layout.width), np.uint8)
-    arrays = (columns.values, columns.codes, columns.slices, columns.weights)
-    edges = (layout.first_bin, layout.edges, layout.edge_start, layout.centre, layout.scale)
-    cells = []
-    for bucket, start, stop in zip(buckets.tolist(), starts.tolist(), stops, strict=True):
-        _count(order[start:stop], arrays, edges, sums)
-        events, stream = stop - start, 0
-        while stream < layout.slices * layout.channels:
-            length, stream = _encode(layout.first_bin, sums, buffer, stream)
-            if length:
-                cells.append(Cell(bucket, events, buffer[:length].tobytes()))
-                events = 0
-    return cells
+    stream = 0
+    while stream < layout.slices * layout.channels:
+        length, stream = _encode(layout.first_bin, sums, buffer, stream)
+        if length:
+            yield Cell(bucket, events, buffer[:length].tobytes())
+            events = 0
 
 
 def add_cell(data: bytes, layout: Layout, moments: Moments) -> None:

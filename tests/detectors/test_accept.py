@@ -17,7 +17,8 @@ from detectors.events import Event
 from detectors.layout import layout_of
 from detectors.policy import Policy
 from detectors.profile import Profile, Reference, seal
-from detectors.summary.cells import Cell, summarise
+from detectors.summary.cells import Cell
+from detectors.summary.sums import summarise
 
 Change = Callable[[dict[str, Any], np.random.Generator], dict[str, Any]]
 AMOUNT, PLAN, ACTIVE = "feature:amount", "feature:plan", "feature:active"

@@ -8,7 +8,7 @@ from detectors.columns import Extractor
 from detectors.judge import ModelJudge
 from detectors.layout import layout_of
 from detectors.panes import FOREVER, UNSET, Entry
-from detectors.summary.cells import summarise
+from detectors.summary.sums import summarise
 
 BUCKET_MS = logs.profile().bucket_ms
 FIRST = START_MS // BUCKET_MS

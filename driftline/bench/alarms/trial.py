@@ -23,7 +23,8 @@ from detectors.panes import UNSET, Entry
 from detectors.policy import Allowance, Policy
 from detectors.profile import Channel, Profile, Span
 from detectors.season import Calendar
-from detectors.summary.cells import Cell, summarise
+from detectors.summary.cells import Cell
+from detectors.summary.sums import summarise
 
 __all__ = [
     "ANY_EFFECT",

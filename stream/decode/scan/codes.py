@@ -61,12 +61,10 @@ WEIGHT_SEEN: Final = 3
 VERSION_CODE: Final = 4
 LABEL_AT: Final = 5
 CLASS_AT: Final = 8
-STRANGE_FEATURES: Final = 11
-STRANGE_FIELDS: Final = 12
-STRANGERS_SEEN: Final = 13
-ROW_NUMBER: Final = 14
-MODEL_HASH: Final = 15
-FACTS: Final = 16
+STRANGERS: Final = 11
+ROW_NUMBER: Final = 12
+MODEL_HASH: Final = 13
+FACTS: Final = 14
 LABEL_NUMBER, CLASS_NUMBER, SCORE_NUMBER = range(3)
 NUMBERS: Final = 3
 
@@ -82,6 +80,6 @@ DOUBTFUL: Final = 1
 OTHER_MODEL: Final = 2
 OTHER_TIME: Final = 3
 
-# Names of one row that the plan does not know: more of them are left to others.
+# Features of one row that the plan does not know: more of them are left to others.
 STRANGERS_MAX: Final = 256
 STRANGER_SLOTS: Final = 1024

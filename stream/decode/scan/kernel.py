@@ -127,7 +127,7 @@ def _finish(plan: Any, columns: Any, out: Any, at: Any) -> Any:
         return codes.DOUBTFUL
     kinds = at * codes.FOLDED_KINDS
     folded[kinds + codes.FOLDED_SEGMENTS] = _put_slices(plan, slices, at * plan.group_count)
-    folded[kinds + codes.FOLDED_FEATURES] = plan.facts[codes.STRANGE_FEATURES]
+    folded[kinds + codes.FOLDED_FEATURES] = plan.facts[codes.STRANGERS]
     categories = 0
     for c in range(plan.categorical):
         categories += out[1][out[3] + c] == plan.sizes[codes.FIRST_PART + c]
@@ -188,10 +188,10 @@ def scan_rows(records: Any, arrays: Any, columns: Any, found: Any) -> Any:
     `records` is (address of the buffer, starts, lengths, rows, latest event time of each row,
     (bytes, first time and end of time of an event)); `columns` is (values, codes, slices,
     weights, folded) with room for every row, and is filled from the top; `found` is (status, time,
-    hash of another model's name, unknown fields) of each row.
+    hash of another model's name) of each row.
     """
     base, starts, lengths, rows, latest_ms, (bytes_max, from_ms, until_ms) = records
-    statuses, times_ms, hashes, ignored = found
+    statuses, times_ms, hashes = found
     values, coded = doubles_at(columns[0].ctypes.data), shorts_at(columns[1].ctypes.data)
     numeric, categorical = columns[0].shape[1], columns[1].shape[1]
     more = (
@@ -227,6 +227,6 @@ def scan_rows(records: Any, arrays: Any, columns: Any, found: Any) -> Any:
         if not from_ms <= time < until_ms:
             statuses[i] = codes.OTHER_TIME
         elif _finish(plan, more, out, at) == codes.TAKEN:
-            statuses[i], ignored[i] = codes.TAKEN, plan.facts[codes.STRANGE_FIELDS]
+            statuses[i] = codes.TAKEN
             at += 1
     return at

@@ -47,11 +47,22 @@ def _expected(p: Any, end: Any, key: Any, place: Any) -> Any:
 
 
 @njit(cache=True, error_model="numpy")
+def _hashed(p: Any, end: Any) -> Any:
+    """Hash all of a name."""
+    word = _ZERO
+    while p + _EIGHT < end:
+        word = mixed(load64(p), word, _EIGHT, _ZERO)
+        p += _EIGHT
+    first, _ = text_words(p, end - p)
+    return mixed(first, word, end - p, _ONE)
+
+
+@njit(cache=True, error_model="numpy")
 def _is_new(plan: Any, word: Any) -> bool:
-    """Note an unknown name's hash; False if this row has it already, or too many of them."""
+    """Count an unknown feature's name, by its hash; False if this row has it already, or too many of them."""
     facts = plan.facts
-    facts[codes.STRANGERS_SEEN] += 1
-    if facts[codes.STRANGERS_SEEN] > codes.STRANGERS_MAX:
+    facts[codes.STRANGERS] += 1
+    if facts[codes.STRANGERS] > codes.STRANGERS_MAX:
         return False
     slot = word & np.uint64(codes.STRANGER_SLOTS - 1)
     while plan.stranger_rows[slot] == facts[codes.ROW_NUMBER]:
@@ -71,11 +82,9 @@ def _looked_up(p: Any, end: Any, place: Any) -> Any:
         return np.int64(_UNKNOWN), _ZERO
     first, last = text_words(p, quote - p)
     key = find(plan.names, (first, last, quote - p), within, p)
-    if key < 0 and (within == codes.TOP or within == codes.FEATURES):
-        if not _is_new(plan, mixed(first, last, quote - p, within)):
+    if key < 0 and within == codes.FEATURES:
+        if not _is_new(plan, _hashed(p, quote)):
             return key, _ZERO
-        seen = codes.STRANGE_FIELDS if within == codes.TOP else codes.STRANGE_FEATURES
-        plan.facts[seen] += 1
     return key, quote
 
 
@@ -266,8 +275,7 @@ def _begin(plan: Any) -> None:
     facts[codes.WEIGHT_SEEN] = 1
     facts[codes.VERSION_CODE] = _NO_NUMBER
     facts[codes.LABEL_AT] = facts[codes.CLASS_AT] = NULL
-    facts[codes.STRANGE_FEATURES] = facts[codes.STRANGE_FIELDS] = 0
-    facts[codes.STRANGERS_SEEN] = 0
+    facts[codes.STRANGERS] = 0
     facts[codes.ROW_NUMBER] += 1
     for key in range(plan.segment_count):
         plan.segments[key] = _NO_NUMBER

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.columns import FOLDED, Columns
-from detectors.events import Limits
+from detectors.events import Event, Limits
 from detectors.observe import Scanned
 from detectors.panes import FOREVER
 from detectors.profile import Profile, ProfileBook
@@ -75,20 +75,34 @@ class Scanner:
             if not groups:
                 break
             some = groups.pop()
-            known = self._of(batch, int(some[0]))
-            groups += [] if known is None else self._pass(batch, some, known)
-            batch.left.append(some if known is None else rows[:0])
+            event = self._event(batch, int(some[0]))
+            known = self._at(event.model, event.time_ms) if event else None
+            if known is not None:
+                groups += self._pass(batch, some, known)
+            else:
+                # One row that is no event says nothing about the others.
+                groups += [] if event else [some[1:]] * (len(some) > 1)
+                batch.left.append(some if event else some[:1])
         return batch.taken, np.sort(np.concatenate([*batch.left, *groups]))
 
     def _known(self) -> _InForce | None:
-        """Give what was in force for the rows before, if it still is."""
+        """Give what was in force for the rows before, if it still is; else whatever there is."""
+        models = self._book.models
         if self._last is None:
-            return None
+            return self._at(models[0], 0) if models else None
         profile, from_ms, _ = self._last
         for one in self._in_force(profile.model):
             if one.profile is profile and one.from_ms == from_ms:
                 return one
-        return None
+        return self._at(profile.model, from_ms)
+
+    def _at(self, model: str, time_ms: int) -> _InForce | None:
+        """Give what is in force for a model's events of a time, or before the first profile."""
+        found = None
+        for one in self._in_force(model):
+            if found is None or one.from_ms <= time_ms:
+                found = one
+        return found
 
     def _in_force(self, model: str) -> Iterator[_InForce]:
         """List a model's profiles with the times that they are for."""
@@ -97,13 +111,10 @@ class Scanner:
         for (from_ms, profile), until_ms in zip(segments, ends, strict=False):
             yield _InForce(profile, from_ms, until_ms)
 
-    def _of(self, batch: _Batch, row: int) -> _InForce | None:
-        """Ask the slow way for the model and time of one row; find the profile in force."""
-        for event in decode([batch.records.value(row)], None, self._limits).events:
-            for one in self._in_force(event.model):
-                if one.from_ms <= event.time_ms < one.until_ms:
-                    return one
-        return None
+    def _event(self, batch: _Batch, row: int) -> Event | None:
+        """Ask the slow way what one row is."""
+        events = decode([batch.records.value(row)], None, self._limits).events
+        return events[0] if events else None
 
     def _plan(self, profile: Profile) -> Plan | None:
         """Compile each profile once."""
@@ -159,13 +170,12 @@ class Scanner:
             np.empty(count, np.uint8),
             np.empty(count, np.int64),
             np.zeros(count, np.int64),
-            np.zeros(count, np.int64),
         )
         within = (self._limits.event_bytes, known.from_ms, known.until_ms)
         base = np.uint64(records.buffer.ctypes.data)
         spans = (base, records.starts, records.lengths, rows, batch.latest_ms, within)
         taken = scan_rows(spans, (plan.tables, plan.state), columns, found)
-        statuses, times_ms, hashes, _ = found
+        statuses, times_ms, hashes = found
         if taken:
             mine = statuses == codes.TAKEN
             values, found_codes, slices, weights, folded = (column[:taken] for column in columns)

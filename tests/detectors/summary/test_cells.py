@@ -11,7 +11,8 @@ from hypothesis.extra import numpy as hnp
 from detectors.columns import Columns
 from detectors.layout import Layout, layout_of
 from detectors.profile import Channel, Profile, Reference, Span, Stream
-from detectors.summary.cells import CELL_BYTES_MAX, Cell, Moments, add_cell, summarise
+from detectors.summary.cells import CELL_BYTES_MAX, Cell, Moments, add_cell
+from detectors.summary.sums import summarise
 
 NONE = Reference((), 0.0, 0.0, 0, 0.0, 0.0, (), (), (), 0.0, 1.0)
 CHANNELS = (

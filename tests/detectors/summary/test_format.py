@@ -13,7 +13,8 @@ from detectors.columns import Columns
 from detectors.errors import SnapshotCorrupt
 from detectors.layout import Layout, layout_of
 from detectors.profile import Channel, Profile, Span
-from detectors.summary.cells import Moments, add_cell, summarise
+from detectors.summary.cells import Moments, add_cell
+from detectors.summary.sums import summarise
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "formats" / "summaries.md"
 PROFILE = Profile(
