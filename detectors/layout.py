@@ -6,13 +6,17 @@ missing values are watched.  Everything that counts, sends, merges or judges use
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.profile import Profile
 
-__all__ = ["Layout", "layout_of"]
+__all__ = ["STEPS", "STEPS_A_SCALE", "Layout", "layout_of"]
+
+STEPS = 1024
+STEPS_A_SCALE = 128
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,22 @@ class Layout:
     def width(self) -> int:
         """Count the bins of all channels together."""
         return int(self.first_bin[-1])
+
+    @cached_property
+    def guesses(self) -> NDArray[np.uint8]:
+        """Say how many edges lie below each step of (x - centre) / scale: so many, or more.
+
+        uint8[numeric channels, STEPS], STEPS_A_SCALE of them a scale and the middle one at the
+        centre; the first one also stands for everything below it.
+        """
+        steps = (np.arange(STEPS) - STEPS // 2) / STEPS_A_SCALE
+        found = np.zeros((self.numeric, STEPS), np.uint8)
+        for c in range(self.numeric):
+            edges = self.edges[self.edge_start[c] : self.edge_start[c + 1]]
+            below = np.searchsorted((edges - self.centre[c]) / self.scale[c], steps)
+            found[c] = np.minimum(below, np.iinfo(np.uint8).max)
+        found[:, :1] = 0
+        return found
 
 
 def layout_of(profile: Profile) -> Layout:

@@ -12,7 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from detectors.columns import Columns
-from detectors.layout import Layout
+from detectors.layout import STEPS, STEPS_A_SCALE, Layout
 from detectors.summary.cells import UNIT, Cell, encoded
 
 __all__ = ["Sums", "summarise"]
@@ -23,26 +23,14 @@ _BUCKETS_MAX = 64
 
 
 @njit(cache=True, error_model="numpy")
-def _bin_of(x: Any, edges: Any, low: int, count: int) -> int:
-    """Find the bin of x: the number of edges below x, by halves and without a branch."""
-    first = low
-    while count > 1:
-        half = count >> 1
-        low += half if edges[low + half - 1] < x else 0
-        count -= half
-    if count > 0:
-        low += 1 if edges[low] < x else 0
-    return low - first
-
-
-@njit(cache=True, error_model="numpy")
 def _measure(i: int, columns: Any, layout: Any, event: Any) -> bool:
     """Write an event's bin (-1 where it has no value), w q and w q^2 of each channel.
 
-    Says whether any value was clipped; `over` then holds the weights of those that were.
+    Says whether any value was clipped; `over` then holds the weights of those that were.  The bin
+    is the number of edges below x: rounding keeps order, so the edges that a guess counts are.
     """
     values, codes, weights = columns
-    first_bin, edges, edge_start, centre, scale = layout
+    first_bin, edges, edge_start, centre, scale, guesses = layout
     bins, sums, squares, over = event
     w = weights[i]
     numeric = values.shape[1]
@@ -53,13 +41,17 @@ def _measure(i: int, columns: Any, layout: Any, event: Any) -> bool:
         if x != x:
             bins[c], sums[c], squares[c] = -1, 0, 0
             continue
-        edge = edge_start[c]
-        bins[c] = first_bin[c] + _bin_of(x, edges, edge, edge_start[c + 1] - edge)
         z = (x - centre[c]) / scale[c]
         if not -LIMIT <= z <= LIMIT:
             z = LIMIT if z > LIMIT else -LIMIT
             over[c] = w
             clipped = True
+        step = np.int64(np.floor(z * STEPS_A_SCALE)) + STEPS // 2
+        low, end = edge_start[c], edge_start[c + 1]
+        edge = low + np.int64(guesses[c, min(max(step, 0), STEPS - 1)])
+        while edge < end and edges[edge] < x:
+            edge += 1
+        bins[c] = first_bin[c] + edge - low
         q = np.int64(np.rint(UNIT * z))
         sums[c] = w * q
         squares[c] = w * q * q
@@ -140,6 +132,7 @@ class Sums:
             layout.edge_start,
             layout.centre,
             layout.scale,
+            layout.guesses,
         )
         self._dense = (
             np.zeros((room, layout.slices, layout.width), np.int64),
