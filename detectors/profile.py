@@ -223,6 +223,8 @@ def load(content: bytes | str, source: str) -> Profile:
 class ProfileBook:
     """Hold every profile that is in force from some event time on, by model.
 
+    `changes` counts the records that were added, so that a reader sees whether any was.
+
     >>> book = ProfileBook()
     >>> book.at("fraud", 0) is None
     True
@@ -232,6 +234,7 @@ class ProfileBook:
         """Start with no profile."""
         self._by_model: dict[str, list[tuple[int, Profile]]] = {}
         self._by_hash: dict[str, Profile] = {}
+        self.changes = 0
 
     def add(self, profile: Profile, effective_from_ms: int) -> None:
         """Put a profile in force from an event time; a later record of the same time wins."""
@@ -240,6 +243,7 @@ class ProfileBook:
         entries.append((effective_from_ms, profile))
         entries.sort(key=lambda entry: entry[0])
         self._by_hash[profile.hash] = profile
+        self.changes += 1
 
     def at(self, model: str, time_ms: int) -> Profile | None:
         """Give the profile that is in force for an event of this model and time."""

@@ -14,9 +14,11 @@ from detectors.errors import ConfigError
 from detectors.observe import Batch, Observer
 from detectors.panes import UNSET
 from detectors.profile import Profile, ProfileBook
+from stream.batching import decoded
 from stream.config import Config, semantics_of
-from stream.decode.json_events import decode
+from stream.decode.scan.scanner import Scanner
 from stream.judging import Judging, Totals
+from stream.records import Records
 from stream.selecting import EVERYTHING, Selection, in_order
 from stream.sources import Row, read_rows
 
@@ -34,6 +36,7 @@ class Backtest:
         book = ProfileBook()
         for profile in profiles:
             book.add(profile, 0)
+        self._scanner = Scanner(book, config.limits)
         self._observer = Observer(("file", 0, 1), book, config.time.pane_seconds * 1000)
         self._judging = Judging(book, semantics_of(config), metrics=metrics)
         self._latest_ms = UNSET
@@ -81,18 +84,10 @@ class Backtest:
         timed = rows[0].record_ms is not None
         records = [row.record_ms or UNSET for row in rows]
         record_ms = np.array(records, np.int64) if timed else None
-        decoded = decode([row.value for row in rows], record_ms, self.config.limits)
         first = self._next_row
         self._next_row += len(rows)
-        batch = Batch(
-            offsets=np.arange(first, self._next_row),
-            record_ms=record_ms,
-            ticks=np.zeros(len(rows), np.bool_),
-            events=decoded.events,
-            event_rows=decoded.rows,
-            reject_rows=decoded.rejected_rows,
-            reject_codes=decoded.reject_codes,
-        )
+        records = Records.of_values([row.value for row in rows], first)
+        batch = decoded(records, record_ms, self.config, self._scanner)
         if not timed:
             self._check_order(first, batch)
         for pane in self._observer.feed(batch):
@@ -100,11 +95,12 @@ class Backtest:
 
     def _check_order(self, first: int, batch: Batch) -> None:
         """Refuse rows that a live run would have seen in another order."""
-        times = np.fromiter((e.time_ms for e in batch.events), np.int64, len(batch.events))
+        event_rows = np.flatnonzero(batch.times_ms != UNSET)
+        times = batch.times_ms[event_rows]
         latest = np.maximum.accumulate(np.concatenate([[self._latest_ms], times]))
         behind = latest[1:] - times > self.config.time.lateness_seconds * 1000
         if behind.any():
-            row = first + int(batch.event_rows[int(np.argmax(behind))]) + 1
+            row = first + int(event_rows[int(np.argmax(behind))]) + 1
             raise ConfigError(
                 f"Row {row} of {self._path} is more than {self.config.time.lateness_seconds} s "
                 "older than a row before it. Sort the file by time (--sort), map a record_time "

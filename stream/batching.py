@@ -1,21 +1,25 @@
-"""Records of an input topic as the batch that observe takes: the same for a worker and a replay."""
+"""Records of an input as the batch that observe takes: the same for worker, replay and file."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detectors.errors import ConfigError
 from detectors.observe import Batch
 from stream.config import Config
 from stream.decode.json_events import decode
+from stream.decode.scan.scanner import Scanner
 from stream.records import Records
 
-__all__ = ["BATCH_RECORDS", "batch_of"]
+__all__ = ["BATCH_RECORDS", "batch_of", "decoded"]
 
-# Measured: 7.5 us an event in batches of 1,000, 12 us in batches of 8,000.
-BATCH_RECORDS = 1_000
+# Measured: scanning gains 10 % from 1,000 to 4,000, and no more beyond.
+BATCH_RECORDS = 4_096
+# One by one: 7.5 us an event in runs of 1,000, 12 us in runs of 8,000.
+_RUN = 1_000
 
 
-def batch_of(records: Records, config: Config) -> Batch:
-    """Decode consecutive records of one partition; ticks are neither events nor rejects.
+def batch_of(records: Records, config: Config, scanner: Scanner | None = None) -> Batch:
+    """Decode consecutive records of one partition of an events topic.
 
     Raises
     ------
@@ -27,15 +31,40 @@ def batch_of(records: Records, config: Config) -> Batch:
             f"{config.kafka.prefix}.events holds records without the broker's time: set "
             "message.timestamp.type=LogAppendTime on the topic before anything is written."
         )
+    return decoded(records, records.times_ms, config, scanner)
+
+
+def decoded(
+    records: Records,
+    record_ms: NDArray[np.int64] | None,
+    config: Config,
+    scanner: Scanner | None = None,
+) -> Batch:
+    """Decode records of a log; ticks are neither events nor rejects.
+
+    `record_ms` int64[n] are the times that count as the records', None where there are none.
+    What `scanner` takes comes as columns.  All else, or everything, is decoded one by one, with
+    the same outcome.
+    """
     rows = np.flatnonzero(~records.ticks)
-    values = [records.value(row) for row in rows.tolist()]
-    decoded = decode(values, records.times_ms[rows], config.limits)
+    scanned, left = ([], rows) if scanner is None else scanner.scan(records, rows, record_ms)
+    runs = [left[first : first + _RUN] for first in range(0, len(left), _RUN)]
+    found = []
+    for run in runs:
+        values = [records.value(row) for row in run.tolist()]
+        found.append(decode(values, None if record_ms is None else record_ms[run], config.limits))
+    empty = rows[:0]
     return Batch(
         offsets=records.offsets,
-        record_ms=records.times_ms,
+        record_ms=record_ms,
         ticks=records.ticks,
-        events=decoded.events,
-        event_rows=rows[decoded.rows],
-        reject_rows=rows[decoded.rejected_rows],
-        reject_codes=decoded.reject_codes,
+        events=[event for one in found for event in one.events],
+        event_rows=np.concatenate(
+            [empty, *(run[one.rows] for run, one in zip(runs, found, strict=True))]
+        ),
+        reject_rows=np.concatenate(
+            [empty, *(run[one.rejected_rows] for run, one in zip(runs, found, strict=True))]
+        ),
+        reject_codes=[code for one in found for code in one.reject_codes],
+        scanned=scanned,
     )

@@ -17,6 +17,7 @@ from stream.batching import BATCH_RECORDS, batch_of
 from stream.config import Config
 from stream.connection import Connection
 from stream.control import Control
+from stream.decode.scan.scanner import Scanner
 from stream.metrics import ObserveSeries
 from stream.names import TopicNames
 from stream.outbox import Outbox
@@ -58,6 +59,7 @@ class ObserveRole:
         self._pacing = Pacing(connection, names.summaries, config.judge.max_ahead_panes)
         self._every = [Partition(names.events, p) for p in range(partitions[0])]
         self._control = Control(connection, names.control)
+        self._scanner = Scanner(self._control.book, config.limits)
         self._observers: dict[Partition, Observer] = {}
         self._next: dict[Partition, int] = {}
         self._durable: dict[Partition, Commit] = {}
@@ -112,11 +114,14 @@ class ObserveRole:
     async def _observe(self, tp: Partition, records: Records) -> None:
         """Observe one batch; deliver the panes that end in it."""
         self._next[tp] = int(records.offsets[-1]) + 1
-        batch = batch_of(records, self._config)
+        known = self._control.book.changes
+        batch = batch_of(records, self._config, self._scanner)
         await self._know(batch)
+        if self._control.book.changes != known:
+            batch = batch_of(records, self._config, self._scanner)
         await self._reject(tp, records, batch)
         self.series.records.inc(len(records))
-        self.series.events.inc(len(batch.events))
+        self.series.events.inc(batch.accepted)
         for pane in self._observers[tp].feed(batch):
             await self._deliver(tp, pane)
 
@@ -168,8 +173,7 @@ class ObserveRole:
         if any(not self._control.book.segments(model) for model in models):
             await self._control.sync()
         else:
-            latest_ms = max((event.time_ms for event in batch.events), default=UNSET)
-            await self._control.keep_up(latest_ms)
+            await self._control.keep_up(int(batch.times_ms.max(initial=UNSET)))
 
     async def _reject(self, tp: Partition, records: Records, batch: Batch) -> None:
         """Publish every bad record's reason; its pane waits for the delivery."""

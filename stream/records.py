@@ -62,8 +62,8 @@ class Records:
         return None if length < 0 else self.buffer[start : start + length].tobytes()
 
     @classmethod
-    def of_values(cls, values: Sequence[bytes | None]) -> "Records":
-        """Gather values that come from no log: offsets count from 0, times are 0.
+    def of_values(cls, values: Sequence[bytes | None], first: int = 0) -> "Records":
+        """Gather values that come from no log: offsets count from `first`, times are 0.
 
         >>> Records.of_values([b"a", None]).value(0)
         b'a'
@@ -76,7 +76,7 @@ class Records:
             buffer=np.frombuffer(content, np.uint8),
             starts=stops - np.maximum(lengths, 0),
             lengths=lengths,
-            offsets=np.arange(count, dtype=np.int64),
+            offsets=np.arange(first, first + count, dtype=np.int64),
             times_ms=np.zeros(count, np.int64),
             append_times=np.zeros(count, np.bool_),
             ticks=np.zeros(count, np.bool_),

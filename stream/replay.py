@@ -21,6 +21,7 @@ from stream.batching import BATCH_RECORDS, batch_of
 from stream.config import Config, semantics_of
 from stream.connection import Connection, connection_of
 from stream.control import Control
+from stream.decode.scan.scanner import Scanner
 from stream.judging import Judging, Totals
 from stream.names import TopicNames
 from stream.records import Records
@@ -138,12 +139,12 @@ class Replay:
         Where no worker ever wrote a tick, time ends with the records, as at a file's end.
         """
         observers = [self._observer(number, log.count) for number in range(log.count)]
-        ticked = False
+        scanner, ticked = Scanner(self._book, self._config.limits), False
         async for partition, records in log.read(self.ranges):
             on_records(len(records))
             gathered = Records.of(records)
             for first in range(0, len(gathered), BATCH_RECORDS):
-                batch = batch_of(gathered[first : first + BATCH_RECORDS], self._config)
+                batch = batch_of(gathered[first : first + BATCH_RECORDS], self._config, scanner)
                 ticked |= bool(batch.ticks.any())
                 for pane in observers[partition].feed(batch):
                     for effect in self._take(pane, applied):
