@@ -82,8 +82,8 @@ class Backtest:
     def _take(self, rows: list[Row]) -> Iterator[Alert | Incident | Metric]:
         """Feed one chunk of rows."""
         timed = rows[0].record_ms is not None
-        records = [row.record_ms or UNSET for row in rows]
-        record_ms = np.array(records, np.int64) if timed else None
+        times = [row.record_ms or UNSET for row in rows]
+        record_ms = np.array(times, np.int64) if timed else None
         first = self._next_row
         self._next_row += len(rows)
         records = Records.of_values([row.value for row in rows], first)

@@ -23,7 +23,7 @@ from stream.names import TopicNames
 from stream.outbox import Outbox
 from stream.provenance import Provenance
 from stream.role import Commit, Flow, Partition
-from stream.warmup import warm_judge
+from stream.warmup import compiled, warm_judge
 
 __all__ = ["JudgeRole"]
 
@@ -77,7 +77,7 @@ class JudgeRole:
         await self._snapshots.start()
         await self._control.start()
         await self._control.agree(self._config, self._outbox)
-        await asyncio.to_thread(warm_judge)
+        await compiled(warm_judge)
 
     async def assigned(
         self, commits: Mapping[Partition, Commit | None]

@@ -26,7 +26,7 @@ from stream.records import Records
 from stream.resuming import resumed
 from stream.role import Commit, Flow, Partition
 from stream.routing import parts_of
-from stream.warmup import warm_observe
+from stream.warmup import compiled, warm_observe
 
 __all__ = ["ObserveRole"]
 
@@ -72,7 +72,7 @@ class ObserveRole:
         await self._outbox.start()
         await self._control.start()
         await self._control.agree(self._config, self._outbox)
-        await asyncio.to_thread(warm_observe)
+        await compiled(warm_observe)
         gc.freeze()
         gc.set_threshold(_GC_OBJECTS)
 

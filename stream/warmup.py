@@ -3,23 +3,36 @@
 numba keeps the compiled form on disk, so only the first start ever pays for it.
 """
 
+import asyncio
+from collections.abc import Callable
+
+import msgspec
 import numpy as np
+import structlog
 
 from detectors.channels import FitOptions
 from detectors.epochs import Semantics
-from detectors.events import Event
+from detectors.events import Event, Limits
 from detectors.fit import fit
 from detectors.monitor import Monitor
-from detectors.observe import Batch, Observer, Pane
+from detectors.observe import Observer, Pane
 from detectors.panes import Clock, Part
 from detectors.policy import Policy
 from detectors.profile import Profile, ProfileBook
+from stream.batching import decoded
+from stream.config import Config
+from stream.decode.scan.scanner import Scanner
 from stream.record_walk import warm_records
+from stream.records import Records
 
-__all__ = ["warm_judge", "warm_observe"]
+__all__ = ["compiled", "warm_judge", "warm_observe"]
 
 _EVENTS = 4_000
 _STEP_MS = 1_000
+_START_MS = 1_700_000_000_000
+_SILENT_SECONDS = 2.0
+
+log = structlog.get_logger()
 
 
 def _events() -> list[Event]:
@@ -36,21 +49,26 @@ def _events() -> list[Event]:
 
 
 def _panes(events: list[Event], profile: Profile) -> list[Pane]:
+    """Observe the log as it is written, and once more one by one."""
     book = ProfileBook()
     book.add(profile, 0)
     observer = Observer(("warmup", 0, 1), book, 60_000)
     observer.start(0, Clock())
-    rows = np.arange(len(events))
-    batch = Batch(
-        offsets=rows,
-        record_ms=rows * _STEP_MS,
-        ticks=np.zeros(len(events), np.bool_),
-        events=events,
-        event_rows=rows,
-        reject_rows=np.zeros(0, np.int64),
-        reject_codes=[],
-    )
-    return observer.feed(batch)
+    times_ms = np.array([event.time_ms for event in events], np.int64)
+    values: list[bytes | None] = [msgspec.json.encode(_written(event)) for event in events]
+    scanner, config = Scanner(book, Limits()), Config()
+    panes = []
+    for by in (scanner, None):
+        records = Records.of_values(values, observer.caught_up_to)
+        panes += observer.feed(decoded(records, times_ms + _START_MS, config, by))
+    return panes
+
+
+def _written(event: Event) -> dict[str, object]:
+    """Write an event as it is sent."""
+    seconds = (event.time_ms + _START_MS) / 1000
+    fields = {"features": event.features, "segments": event.segments}
+    return {"time": seconds, "model": event.model} | fields
 
 
 def warm_observe() -> None:
@@ -69,3 +87,12 @@ def warm_judge() -> None:
     monitor = Monitor(book, Semantics(Policy(), 5_000, ""))
     for pane in _panes(events, profile):
         list(monitor.apply(Part(pane.header, pane.entries)))
+
+
+async def compiled(warm: Callable[[], None]) -> None:
+    """Run a warm-up beside the event loop; say so where it takes a while."""
+    running = asyncio.ensure_future(asyncio.to_thread(warm))
+    done, _ = await asyncio.wait([running], timeout=_SILENT_SECONDS)
+    if not done:
+        log.info("compiling, once", hint="numba keeps the result on disk for the next start")
+    await running

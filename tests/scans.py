@@ -146,14 +146,32 @@ def bits(columns: Columns) -> list[tuple[str, tuple[int, ...], bytes]]:
 
 
 WORDS = ("free", "São Paulo", "a city of more than sixteen bytes", "x", "", "3", "true", "DE", "FR")
-WORDS += ("1", "2", "__other__", "a tier of sixteen bytes+", "a tier of sixteen bytes-", "ok", "fraud")
+WORDS += (
+    "1",
+    "2",
+    "__other__",
+    "a tier of sixteen bytes+",
+    "a tier of sixteen bytes-",
+    "ok",
+    "fraud",
+)
 ODD = ("😀", "\u007f", "ä" * 32, "x" * 64, "x" * 65, "a\tb", 'a"b', "\\", "\ud800", "a/b", "null")
 FIELDS = ("amount", "hour", "Größe", LONG_NAME, "", "plan", "active", "city", "other")
-FIELDS += ("a_name_of_more_than_sixteen_bytez", "a_name_of_mora_than_sixteen_bytes", "Amount", "hou")
+FIELDS += (
+    "a_name_of_more_than_sixteen_bytez",
+    "a_name_of_mora_than_sixteen_bytes",
+    "Amount",
+    "hou",
+)
 TIMES = ("2026-11-23T12:00:00.250Z", "2026-11-23T10:59:59.999999Z", "2026-11-23t11:00:00z")
 TIMES += ("2026-11-23 12:00:00.5+05:30", "2016-12-31T23:59:60Z", "2024-02-29T23:59:59.1Z")
 TIMES += ("2026-11-23T12:01:00Z", "2026-11-23T12:01:00.501Z", "1990-01-01T00:00:00+00:01")
-TIMES += ("2023-02-29T00:00:00Z", "2026-11-23T12:00:00", "2026-11-23T24:00:00Z", "2100-02-28T00:00:00Z")
+TIMES += (
+    "2023-02-29T00:00:00Z",
+    "2026-11-23T12:00:00",
+    "2026-11-23T24:00:00Z",
+    "2100-02-28T00:00:00Z",
+)
 
 
 class Writer:
@@ -210,7 +228,9 @@ class Writer:
         if rng.random() < 0.3:
             fields["weight"] = pick([1, 2, 4096, 3.0, None, *([0, 4097, 1.5, "1", True] * odd)])
         if rng.random() < 0.2:
-            fields[pick(["trace", "x"])] = pick([[], {}, [1, {"a": [None]}], {"a": {"b": "]"}}, "y"])
+            fields[pick(["trace", "x"])] = pick(
+                [[], {}, [1, {"a": [None]}], {"a": {"b": "]"}}, "y"]
+            )
         if odd and rng.random() < 0.5:
             fields[pick(list(fields))] = pick([None, True, [], {}, "x", 1, self._word(True)])
         return fields
@@ -238,10 +258,10 @@ class Writer:
             [self._number(odd), self._number(odd), self._word(odd), {n: whole[n] for n in names}]
         )
 
-    def _word(self, odd: bool = False) -> Any:
+    def _word(self, odd: bool) -> Any:
         return self.rng.choice([*WORDS, 3, 0.5, 1, 2, None, *(ODD * odd)])
 
-    def _number(self, odd: bool = False) -> Any:
+    def _number(self, odd: bool) -> Any:
         rng = self.rng
         whole = rng.choice([0, 1, -1, 3, rng.randrange(10**6), rng.randrange(10**18), 10**22])
         double = rng.choice([0.5, 0.25, -0.0, rng.gauss(0, 1), rng.gauss(0, 1), rng.random() * 1e9])
@@ -250,7 +270,9 @@ class Writer:
             return strange if strange == strange else "nan"
         return rng.choice([whole, double, double, double, None, 1e22, 5e-324 if odd else 0.125])
 
-    def _scalar(self, odd: bool = False) -> Any:
-        return self.rng.choice([self._number, self._number, self._word])(odd) if (
-            self.rng.random() < 0.9
-        ) else self.rng.choice([True, False, None])
+    def _scalar(self, odd: bool) -> Any:
+        return (
+            self.rng.choice([self._number, self._number, self._word])(odd)
+            if (self.rng.random() < 0.9)
+            else self.rng.choice([True, False, None])
+        )

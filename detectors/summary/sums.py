@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from detectors.columns import Columns
 from detectors.layout import STEPS, STEPS_A_SCALE, Layout
@@ -166,9 +165,7 @@ class Sums:
             columns = columns.take(np.argsort(columns.buckets, kind="stable"))
             starts = np.unique(columns.buckets, return_index=True)[1].tolist()
             room = len(self._buckets)
-            for first, end in zip(
-                starts[::room], [*starts[room::room], len(columns)], strict=True
-            ):
+            for first, end in zip(starts[::room], [*starts[room::room], len(columns)], strict=True):
                 self.add(columns.part(first, end))
                 cells += self._drained()
         return sorted(cells, key=lambda cell: cell.bucket)

@@ -4,15 +4,21 @@ import random
 import time
 import zlib
 
+import numpy as np
 import orjson
 import pytest
 
 from detectors.errors import ConfigError
 from detectors.events import REJECT_CODES
+from stream.decode.scan import codes
+from stream.decode.scan.scanner import Scanner
 from stream.decode.times import text_ms
+from stream.records import Records
+from tests import scans
 from tests.fuzz import campaign
 from tests.fuzz.campaign import DECODE_BYTES_MAX, Finding, case, fuzz, peak_bytes, shares, table
 from tests.fuzz.decoders import ACCEPTED, DECODERS, Decoder
+from tests.fuzz.scans import BATCH, batch, fuzz_scans
 from tests.fuzz.sites import FUZZED, TRUSTED, entered, sites, sites_in
 
 CASES = 20_000
@@ -150,3 +156,19 @@ def test_the_table_counts_what_the_cases_came_to() -> None:
     line = table([tally]).splitlines()[1].split()
     assert line[:4] == ["broken", "100", str(100 - refused), str(refused)]
     assert line[-2:] == ["ConfigError", str(refused)]
+
+
+def test_mutated_records_are_scanned_to_what_the_slow_way_says() -> None:
+    line = fuzz_scans(SEED, range(10))
+    assert line.startswith(f"scan: {10 * BATCH} records, ")
+    assert int(line.split()[3]) > BATCH
+
+
+def test_a_scanner_with_a_planted_bug_is_found() -> None:
+    held = scans.book()
+    scanner = Scanner(held, scans.LIMITS)
+    scanner.scan(Records.of_values(batch(SEED, 0)), np.arange(BATCH), None)
+    for _, plan in scanner._plans.values():
+        plan.tables.choices[codes.STRING_BYTES_MAX] *= 2
+    with pytest.raises(Finding, match=r"scan, seed 5, case \d+: AssertionError.*limit"):
+        fuzz_scans(SEED, range(50), scanner)

@@ -17,7 +17,6 @@ __all__ = [
     "HIGH_BITS",
     "ONES",
     "bits_of",
-    "bytes_at",
     "double_of",
     "doubles_at",
     "first_byte",
@@ -37,8 +36,7 @@ _BYTE, _WORD, _LONG = ir.IntType(8), ir.IntType(64), ir.IntType(128)
 _NOT_POISON = ir.Constant(ir.IntType(1), 0)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def load8(_: Any, address: Any) -> Any:
+def _load8(_: Any, _address: Any) -> Any:
     """Load one byte."""
 
     def emit(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
@@ -48,8 +46,7 @@ def load8(_: Any, address: Any) -> Any:
     return types.uint64(types.uint64), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def load64(_: Any, address: Any) -> Any:
+def _load64(_: Any, _address: Any) -> Any:
     """Load eight bytes; the first is the lowest."""
 
     def emit(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
@@ -59,8 +56,7 @@ def load64(_: Any, address: Any) -> Any:
     return types.uint64(types.uint64), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def product_high(_: Any, left: Any, right: Any) -> Any:
+def _product_high(_: Any, _left: Any, _right: Any) -> Any:
     """Multiply two words; give the upper word of the product."""
 
     def emit(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
@@ -71,8 +67,7 @@ def product_high(_: Any, left: Any, right: Any) -> Any:
     return types.uint64(types.uint64, types.uint64), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def leading_zeros(_: Any, word: Any) -> Any:
+def _leading_zeros(_: Any, _word: Any) -> Any:
     """Count the zero bits above the highest one."""
 
     def emit(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
@@ -81,8 +76,7 @@ def leading_zeros(_: Any, word: Any) -> Any:
     return types.uint64(types.uint64), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def first_byte(_: Any, marks: Any) -> Any:
+def _first_byte(_: Any, _marks: Any) -> Any:
     """Say which byte holds the lowest bit that is set: 0 to 7, 8 where none is."""
 
     def emit(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
@@ -92,8 +86,7 @@ def first_byte(_: Any, marks: Any) -> Any:
     return types.uint64(types.uint64), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def double_of(_: Any, bits: Any) -> Any:
+def _double_of(_: Any, _bits: Any) -> Any:
     """Read a word as a double."""
 
     def emit(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
@@ -102,8 +95,7 @@ def double_of(_: Any, bits: Any) -> Any:
     return types.float64(types.uint64), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def bits_of(_: Any, number: Any) -> Any:
+def _bits_of(_: Any, _number: Any) -> Any:
     """Read a double as a word."""
 
     def emit(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
@@ -114,9 +106,9 @@ def bits_of(_: Any, number: Any) -> Any:
 
 def _pointer(kind: Any) -> Any:
     """Make the intrinsic that takes an address for that of an array of this kind."""
-    pointer = types.CPointer(kind)
+    pointer: Any = types.CPointer(kind)  # type: ignore[no-untyped-call]
 
-    def typed(_: Any, address: Any) -> Any:
+    def typed(_: Any, _address: Any) -> Any:
         def emit(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
             return builder.inttoptr(arguments[0], context.get_value_type(pointer))
 
@@ -125,8 +117,15 @@ def _pointer(kind: Any) -> Any:
     return intrinsic(typed)
 
 
-words_at = _pointer(types.uint64)
-integers_at = _pointer(types.int64)
-shorts_at = _pointer(types.int32)
-doubles_at = _pointer(types.float64)
-bytes_at = _pointer(types.uint8)
+# Untyped, for a kernel calls them without the typing context that Python would have to give.
+load8: Any = intrinsic(_load8)
+load64: Any = intrinsic(_load64)
+product_high: Any = intrinsic(_product_high)
+leading_zeros: Any = intrinsic(_leading_zeros)
+first_byte: Any = intrinsic(_first_byte)
+double_of: Any = intrinsic(_double_of)
+bits_of: Any = intrinsic(_bits_of)
+words_at: Any = _pointer(types.uint64)
+integers_at: Any = _pointer(types.int64)
+shorts_at: Any = _pointer(types.int32)
+doubles_at: Any = _pointer(types.float64)

@@ -124,4 +124,4 @@ class Names:
         entries = np.array(self._rows, np.uint64).reshape(len(self._rows), _WORDS)
         slots = np.full(1 << (4 * len(entries) + 1).bit_length(), -1, np.int64)
         _fill(entries, slots)
-        return entries, slots, np.frombuffer(bytes(self._texts) + b"\0", np.uint8).copy()
+        return entries, slots, np.array(self._texts + b"\0", np.uint8)

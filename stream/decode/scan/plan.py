@@ -177,7 +177,7 @@ def _channels(profile: Profile, names: Names) -> tuple[dict[str, int], list[int]
 def _segment_names(
     groups: tuple[Group, ...], segments: list[str], names: Names, part: int
 ) -> Iterator[int]:
-    """Number the values of each segment that any group names; give how many there are."""
+    """Give a code to each segment's values that any group names; yield how many there are."""
     for key in segments:
         values = sorted(_values(groups, key))
         for code, value in enumerate(values):
@@ -211,7 +211,8 @@ def _groups(
         key: {value: code for code, value in enumerate(sorted(_values(groups, key)))}
         for key in segments
     }
-    rows, keys = [], []
+    rows: list[tuple[int, int, int]] = []
+    keys: list[int] = []
     for at, group in enumerate(groups):
         first = len(keys)
         keys += [segments.index(key) for key in group.keys]
@@ -242,7 +243,7 @@ def _keys(
             action = codes.FEATURE if kind == "feature" else codes.NUMERIC
             wanted.append((_OBJECTS[kind], name, action, target))
     wanted += [(codes.SEGMENTS, key, codes.SEGMENT, at) for key, at in segments.items()]
-    rows = []
+    rows: list[tuple[int, ...]] = []
     for within, name, action, argument in wanted:
         if not _ESCAPED.intersection(name):
             word, last, length, _, _, rest = names.add_text(name, within, len(rows))

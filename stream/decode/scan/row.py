@@ -7,114 +7,24 @@ from numba import njit
 
 from detectors.events import WEIGHT_MAX
 from stream.decode.scan import codes
-from stream.decode.scan.bits import bits_of, load8, load64
+from stream.decode.scan.bits import bits_of, load8
 from stream.decode.scan.clock import number_time, text_time
-from stream.decode.scan.names import NUMERAL, find, mixed, same_text, text_words
+from stream.decode.scan.keys import read_name
+from stream.decode.scan.names import NUMERAL, find, mixed, text_words
 from stream.decode.scan.numbers import BAD, LONG, NUMBER
 from stream.decode.scan.skipping import FALSE, NULL, TEXT, TRUE, after_nested, read_scalar
-from stream.decode.scan.text import after_space, string_end
+from stream.decode.scan.text import after_space
 from stream.decode.times import NO_TIME
 
 __all__ = ["put", "walk"]
 
-_ZERO, _ONE, _EIGHT = np.uint64(0), np.uint64(1), np.uint64(8)
-_LONG_NAME = np.uint64(16)
-_QUOTE, _COMMA, _COLON = np.uint64(ord('"')), np.uint64(ord(",")), np.uint64(ord(":"))
+_ZERO, _ONE = np.uint64(0), np.uint64(1)
+_COMMA = np.uint64(ord(","))
 _OPEN, _CLOSE = np.uint64(ord("{")), np.uint64(ord("}"))
 _OPEN_LIST = np.uint64(ord("["))
 _TRUE: Final = np.uint64(int.from_bytes(b"true", "little"))
 _FALSE: Final = np.uint64(int.from_bytes(b"false", "little"))
-_UNKNOWN: Final = -1
-_NOT_READ: Final = -2
 _NO_NUMBER = np.int64(-1)
-
-
-@njit(cache=True, forceinline=True, error_model="numpy")
-def _expected(p: Any, end: Any, key: Any, place: Any) -> Any:
-    """Tell whether the name that begins at p is this key; p is behind its quote."""
-    plan, within = place
-    keys, row = plan.keys, key * codes.KEY_WORDS
-    length = keys[row + codes.LENGTH]
-    if keys[row + codes.OBJECT] != within or p + length >= end or load8(p + length) != _QUOTE:
-        return False
-    if load64(p) & keys[row + codes.MASK] != keys[row + codes.WORD]:
-        return False
-    if length <= _EIGHT:
-        return True
-    if load64(p + length - _EIGHT) != keys[row + codes.LAST]:
-        return False
-    return length <= _LONG_NAME or same_text(p, plan.names[2] + keys[row + codes.REST], length)
-
-
-@njit(cache=True, error_model="numpy")
-def _hashed(p: Any, end: Any) -> Any:
-    """Hash all of a name."""
-    word = _ZERO
-    while p + _EIGHT < end:
-        word = mixed(load64(p), word, _EIGHT, _ZERO)
-        p += _EIGHT
-    first, _ = text_words(p, end - p)
-    return mixed(first, word, end - p, _ONE)
-
-
-@njit(cache=True, error_model="numpy")
-def _is_new(plan: Any, word: Any) -> bool:
-    """Count an unknown feature's name, by its hash; False if this row has it already, or too many of them."""
-    facts = plan.facts
-    facts[codes.STRANGERS] += 1
-    if facts[codes.STRANGERS] > codes.STRANGERS_MAX:
-        return False
-    slot = word & np.uint64(codes.STRANGER_SLOTS - 1)
-    while plan.stranger_rows[slot] == facts[codes.ROW_NUMBER]:
-        if plan.strangers[slot] == word:
-            return False
-        slot = (slot + _ONE) & np.uint64(codes.STRANGER_SLOTS - 1)
-    plan.stranger_rows[slot], plan.strangers[slot] = facts[codes.ROW_NUMBER], word
-    return True
-
-
-@njit(cache=True, error_model="numpy")
-def _looked_up(p: Any, end: Any, place: Any) -> Any:
-    """Read a name that was not expected; give its key, and its end (0 if it cannot be read)."""
-    plan, within = place
-    quote = string_end(p, end)
-    if quote == _ZERO or np.int64(quote - p) > plan.choices[codes.STRING_BYTES_MAX]:
-        return np.int64(_UNKNOWN), _ZERO
-    first, last = text_words(p, quote - p)
-    key = find(plan.names, (first, last, quote - p), within, p)
-    if key < 0 and within == codes.FEATURES:
-        if not _is_new(plan, _hashed(p, quote)):
-            return key, _ZERO
-    return key, quote
-
-
-@njit(cache=True, forceinline=True, error_model="numpy")
-def _name(p: Any, end: Any, previous: Any, place: Any) -> Any:
-    """Read a name and its colon; give its key, and where the value begins (0 if in doubt)."""
-    plan, _ = place
-    if load8(p) != _QUOTE:
-        return np.int64(_UNKNOWN), _ZERO
-    p += _ONE
-    key = plan.following[previous]
-    if _expected(p, end, key, place):
-        p += plan.keys[key * codes.KEY_WORDS + codes.LENGTH]
-    else:
-        key, p = _looked_up(p, end, place)
-        if p == _ZERO:
-            return key, _ZERO
-        if key >= 0:
-            plan.following[previous] = key
-    if key >= 0:
-        # The last of two counts, which only the slow way knows how to do.
-        if plan.marks[key] == plan.facts[codes.ROW_NUMBER]:
-            return key, _ZERO
-        plan.marks[key] = plan.facts[codes.ROW_NUMBER]
-    p += _ONE
-    if load8(p) != _COLON:
-        p = after_space(p)
-        if load8(p) != _COLON:
-            return key, _ZERO
-    return key, after_space(p + _ONE)
 
 
 @njit(cache=True, forceinline=True, error_model="numpy")
@@ -298,7 +208,7 @@ def walk(p: Any, end: Any, plan: Any, out: Any) -> Any:
     p = after_space(p + _ONE)
     while True:
         names += 1
-        key, p = _name(p, end, previous, (plan, np.uint64(within)))
+        key, p = read_name(p, end, previous, (plan, np.uint64(within)))
         if p == _ZERO or names > _names_max(within, plan):
             return codes.DOUBTFUL
         if key >= 0:

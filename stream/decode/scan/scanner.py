@@ -173,20 +173,24 @@ class Scanner:
         )
         within = (self._limits.event_bytes, known.from_ms, known.until_ms)
         base = np.uint64(records.buffer.ctypes.data)
-        spans = (base, records.starts, records.lengths, rows, batch.latest_ms, within)
+        # Of one type, so that the kernel is compiled once.
+        starts, lengths = (
+            np.require(a, np.int64, ["C", "W"]) for a in (records.starts, records.lengths)
+        )
+        spans = (base, starts, lengths, rows, batch.latest_ms, within)
         taken = scan_rows(spans, (plan.tables, plan.state), columns, found)
         statuses, times_ms, hashes = found
         if taken:
             mine = statuses == codes.TAKEN
-            values, found_codes, slices, weights, folded = (column[:taken] for column in columns)
+            values, found_codes, slices, weights, folded = columns
             of = Columns(
                 profile=plan.profile,
                 buckets=times_ms[mine] // plan.profile.bucket_ms,
-                values=values,
-                codes=found_codes,
-                slices=slices,
-                weights=weights,
+                values=values[:taken],
+                codes=found_codes[:taken],
+                slices=slices[:taken],
+                weights=weights[:taken],
             )
-            batch.taken.append(Scanned(rows[mine], times_ms[mine], of, folded))
+            batch.taken.append(Scanned(rows[mine], times_ms[mine], of, folded[:taken]))
             self._last = known
         return statuses, times_ms, hashes
