@@ -15,7 +15,8 @@ from detectors.panes import UNSET, Entry
 from detectors.policy import Policy
 from detectors.profile import Channel, Profile, Reference, Span, Statistic, Stream, seal
 from detectors.references import Counted, plain_statistics, reference_of, replaced
-from detectors.summary.cells import UNIT, summarise
+from detectors.summary.cells import UNIT
+from detectors.summary.sums import summarise
 
 __all__ = ["JudgeCost", "Load", "judge_cost", "large_profile"]
 

@@ -26,7 +26,8 @@ from detectors.distances import jensen_shannon, psi
 from detectors.errors import DriftlineError
 from detectors.layout import Layout, layout_of
 from detectors.profile import Profile, Span
-from detectors.summary.cells import UNIT, Moments, add_cell, summarise
+from detectors.summary.cells import UNIT, Moments, add_cell
+from detectors.summary.sums import summarise
 from driftline.bench.environments import NotRunError, environment, sources
 from driftline.bench.options import Options
 from driftline.bench.processes import core_to_pin, pinned
