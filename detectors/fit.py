@@ -34,7 +34,7 @@ from detectors.season_fit import spans_of
 from detectors.summary.cells import Cell, Moments, add_cell
 from detectors.summary.sums import summarise
 
-__all__ = ["fit", "fit_cells", "propose_bucket_seconds", "replay"]
+__all__ = ["drafted", "fit", "fit_cells", "propose_bucket_seconds", "replay"]
 
 _SECONDS = (10, 15, 20, 30)
 _MINUTES = (60, 120, 300, 600, 900, 1_200, 1_800)
@@ -73,8 +73,8 @@ def propose_bucket_seconds(events: int, span_ms: int, block_events: int) -> int:
     return _BUCKET_SECONDS[-1]
 
 
-def fit(events: Sequence[Event], options: FitOptions, policy: Policy) -> Profile:
-    """Fit the profile of one model from its reference events, in any order.
+def drafted(events: Sequence[Event], options: FitOptions) -> Profile:
+    """Fix what is observed, from the reference events of one model; nothing is fitted yet.
 
     Raises
     ------
@@ -102,6 +102,18 @@ def fit(events: Sequence[Event], options: FitOptions, policy: Policy) -> Profile
     )
     if not draft.channels:
         raise ValueError("the reference's events carry no feature, prediction or metric")
+    return draft
+
+
+def fit(events: Sequence[Event], options: FitOptions, policy: Policy) -> Profile:
+    """Fit the profile of one model from its reference events, in any order.
+
+    Raises
+    ------
+    ValueError
+        If there are no events, or none of them carries anything to watch.
+    """
+    draft = drafted(events, options)
     cells = summarise(Extractor(draft).columns(events), layout_of(draft))
     return fit_cells(draft, cells, options, policy)
 

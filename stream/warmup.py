@@ -13,12 +13,12 @@ import structlog
 from detectors.channels import FitOptions
 from detectors.epochs import Semantics
 from detectors.events import Event, Limits
-from detectors.fit import fit
+from detectors.fit import drafted, fit
 from detectors.monitor import Monitor
 from detectors.observe import Observer, Pane
 from detectors.panes import Clock, Part
 from detectors.policy import Policy
-from detectors.profile import Profile, ProfileBook
+from detectors.profile import Profile, ProfileBook, seal
 from stream.batching import decoded
 from stream.config import Config
 from stream.decode.scan.scanner import Scanner
@@ -75,7 +75,7 @@ def warm_observe() -> None:
     """Compile what observe runs."""
     warm_records()
     events = _events()
-    _panes(events, fit(events, FitOptions(), Policy()))
+    _panes(events, seal(drafted(events, FitOptions())))
 
 
 def warm_judge() -> None:

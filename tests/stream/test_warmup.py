@@ -1,10 +1,15 @@
 """What a role compiles before it joins its group is all it runs: no first batch waits for numba."""
 
+import asyncio
 import json
 import subprocess
 import sys
+import time
 
 import pytest
+import structlog.testing
+
+from stream import warmup
 
 # In a process of its own: here, other tests have compiled whatever they ran.
 SCRIPT = """
@@ -28,6 +33,7 @@ from detectors.policy import Policy
 from detectors.profile import ProfileBook
 from stream.batching import batch_of
 from stream.config import Config
+from stream.decode.scan.scanner import Scanner
 from stream.record_batches import split, walk
 from tests.batches import APPEND_TIME, Made, batch
 from tests.live import as_json
@@ -46,10 +52,11 @@ book = ProfileBook()
 book.add(known, 0)
 observer = Observer(("warm", 0, 1), book, 2_000)
 observer.start(0, Clock())
+scanner = Scanner(book, Config().limits)
 monitor = Monitor(book, Semantics(Policy(), 5_000, ""))
 panes = effects = 0
 for records, _ in walk(content, [(one, False) for one in split(content)], 0):
-    for pane in observer.feed(batch_of(records, Config())):
+    for pane in observer.feed(batch_of(records, Config(), scanner)):
         panes += 1
         if sys.argv[1] == "judge":
             effects += len(list(monitor.apply(Part(pane.header, pane.entries))))
@@ -68,3 +75,18 @@ def test_nothing_is_compiled_for_the_first_events(role: str) -> None:
     assert (told["effects"] > 0) == (role == "judge")
     of_observe = "stream.record_walk." if role == "judge" else "nothing"
     assert [one for one in told["late"] if not one.startswith(of_observe)] == []
+
+
+@pytest.mark.parametrize(("seconds", "lines"), [(0.0, []), (0.3, ["compiling, once"])])
+def test_a_warm_up_that_takes_a_while_says_what_it_does(
+    seconds: float, lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warmup, "_SILENT_SECONDS", 0.1)
+    with structlog.testing.capture_logs() as logged:
+        asyncio.run(warmup.compiled(lambda: time.sleep(seconds)))
+    assert [line["event"] for line in logged] == lines
+
+
+def test_a_warm_up_that_fails_fails_the_start() -> None:
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(warmup.compiled(lambda: divmod(1, 0) and None))
