@@ -82,7 +82,9 @@ def rss_bytes() -> int:
 
 
 def _fetched(settings: KafkaSettings, partitions: int) -> int:
-    return (2 * partitions + settings.envelopes_max) * settings.fetch_bytes_max
+    """Bound an answer, which lies in three copies while it is read, and the chunks that wait."""
+    answer = min(partitions * settings.fetch_bytes_max, settings.request_bytes_max)
+    return 3 * answer + 2 * settings.envelopes_max * settings.fetch_bytes_max
 
 
 def _groups(profile: Profile) -> int:
