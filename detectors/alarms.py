@@ -54,6 +54,10 @@ class AlertLife:
         """Take an alarm of stream j in the block (start, end, events); fire, raise, or hold."""
         alarm = panel.alarm(j)
         opened = self.open.get(j)
+        if opened is not None and not self._rises(j, alarm, opened):
+            opened.silent = 0
+            self.incidents.held(j, opened.alert.id, panel, Place(alarm.onset, *block[:2]))
+            return
         change = self._change(j, alarm)
         if opened is not None:
             change = msgspec.structs.replace(change, onset_ms=opened.change.onset_ms)
@@ -68,8 +72,6 @@ class AlertLife:
             return
         opened.silent = 0
         self.incidents.held(j, opened.alert.id, panel, Place(alarm.onset, *block[:2]))
-        if opened.alert.severity == "critical" or alert.severity != "critical":
-            return
         first = opened.alert
         opened.alert = msgspec.structs.replace(
             alert,
@@ -129,6 +131,10 @@ class AlertLife:
             now=alarm.now,
             onset_ms=alarm.onset * self.profile.bucket_ms,
         )
+
+    def _rises(self, j: int, alarm: Alarm, opened: OpenAlert) -> bool:
+        """Say whether an open alert becomes critical by an alarm."""
+        return opened.alert.severity != "critical" and self._severity(j, alarm) == "critical"
 
     def _severity(self, j: int, alarm: Alarm) -> str:
         """Call a change critical at three times the minimum effect, or where it costs most."""

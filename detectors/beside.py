@@ -79,7 +79,7 @@ class Beside:
 
     def reset(self, j: int) -> None:
         """Restart the detectors of stream j that alarm."""
-        position = np.flatnonzero(self._owner == j)
+        position = np.arange(*np.searchsorted(self._owner, [j, j + 1]))
         for name in self.alarming:
             self._detectors[name].reset(position)
 

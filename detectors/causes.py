@@ -25,7 +25,7 @@ import numpy as np
 
 from detectors.measure import binned_quantiles
 from detectors.panel import Panel
-from detectors.profile import Channel, Reference
+from detectors.profile import Channel, Reference, Stream
 from detectors.sights import Moved, Sight
 
 __all__ = ["SURE", "Cause", "Witnessed", "find_cause", "witness"]
@@ -101,34 +101,66 @@ def find_cause(panel: Panel, j: int, witnessed: Witnessed | None = None) -> Caus
     `all` (index 0) where no slice does.  With `witnessed`, by what has happened since then.
     """
     own = panel.profile.streams[j]
-    siblings = panel.sights.siblings(own.channel, missing=own.missing)
-    streams = [panel.profile.streams[i] for i in siblings]
-    sight = witnessed.sight if witnessed else panel.sights.of(j, rare=panel.evidence(j)[2])
-    before: Sequence[tuple[int, float] | None] = [None] * len(siblings)
-    before = witnessed.sums if witnessed else before
-    total = max((s.reference.n for s in streams if s.slice == _ALL), default=0)
-    channel = panel.profile.channels[own.channel]
-    parts = {}
-    for i, s, sums in zip(siblings, streams, before, strict=True):
-        moved = panel.sights.moved(i, sight, sums)
-        units = _units(channel, s.reference, sight, moved)
-        parts[s.slice] = _Part(s.slice, s.reference.n / max(total, 1), moved, *units)
-    whole = parts.pop(_ALL, None)
+    if witnessed:
+        seen = _view(panel, own, witnessed.sight, witnessed.sums)
+    else:
+        sight = panel.sights.of(j, rare=panel.evidence(j)[2])
+        key = (own.channel, own.missing, sight)
+        # Until the next block a sight shows the same to all: they may be thousands.
+        if key not in panel.sights.shown:
+            panel.sights.shown[key] = _view(panel, own, sight)
+        seen = panel.sights.shown[key]
+    whole, part, best = seen.whole, seen.parts.get(own.slice), seen.best
     if whole is None:
         return Cause(own.slice, 1.0, 0.0)
     if not whole.stands_out:
-        alone = _apart(parts[own.slice], whole) if own.slice in parts else 0.0
-        return Cause(own.slice, 1.0, alone)
-    explaining = [part for part in parts.values() if _explains(part, whole)]
-    if explaining:
-        best = max(explaining, key=lambda part: part.part * part.mean * part.mean)
+        return Cause(own.slice, 1.0, _apart(part, whole) if part else 0.0)
+    if best:
         share = min(best.part * best.mean / whole.mean, 1.0)
         return Cause(best.slice, share, _apart(best, whole))
-    if own.slice in parts and abs(_rest(parts[own.slice], whole)[0]) < abs(
-        parts[own.slice].mean / 2
-    ):
+    if part and abs(_rest(part, whole)[0]) < abs(part.mean / 2):
         return Cause(own.slice, 1.0, 0.0)
-    return Cause(_ALL, 1.0, _everywhere(parts.values(), whole))
+    return Cause(_ALL, 1.0, seen.everywhere)
+
+
+class _View(NamedTuple):
+    """Hold what a sight shows of a channel's slices, and the one that explains most of it.
+
+    `everywhere` is by how many standard errors all events have moved, whichever is left out.
+    """
+
+    whole: _Part | None
+    parts: dict[int, _Part]
+    best: _Part | None = None
+    everywhere: float = 0.0
+
+
+def _view(
+    panel: Panel, own: Stream, sight: Sight, sums: Sequence[tuple[int, float]] | None = None
+) -> _View:
+    parts = _parts(panel, own, sight, sums)
+    whole = parts.pop(_ALL, None)
+    if whole is None or not whole.stands_out:
+        return _View(whole, parts)
+    explaining = [part for part in parts.values() if _explains(part, whole)]
+    best = max(explaining, key=lambda part: part.part * part.mean * part.mean, default=None)
+    return _View(whole, parts, best, 0.0 if best else _everywhere(parts.values(), whole))
+
+
+def _parts(
+    panel: Panel, own: Stream, sight: Sight, sums: Sequence[tuple[int, float]] | None = None
+) -> dict[int, _Part]:
+    """Say of every slice of a channel how it has moved: since the onset, or since these sums."""
+    siblings = panel.sights.siblings(own.channel, missing=own.missing)
+    streams = [panel.profile.streams[i] for i in siblings]
+    total = max((s.reference.n for s in streams if s.slice == _ALL), default=0)
+    channel = panel.profile.channels[own.channel]
+    parts = {}
+    for at, (i, s) in enumerate(zip(siblings, streams, strict=True)):
+        moved = panel.sights.moved(i, sight, sums[at] if sums is not None else None)
+        units = _units(channel, s.reference, sight, moved)
+        parts[s.slice] = _Part(s.slice, s.reference.n / max(total, 1), moved, *units)
+    return parts
 
 
 def _explains(part: _Part, whole: _Part) -> bool:

@@ -29,7 +29,8 @@ import numpy as np
 
 from detectors.alert import Alert, CauseShare, Incident, Member, instant, nine_digits
 from detectors.causes import SURE, Cause, Witnessed, find_cause, witness
-from detectors.findings import Finding, Witness, first_line, is_outcome, leading, measured
+from detectors.findings import Finding, Witness, first_line, is_outcome
+from detectors.gathered import Gathered
 from detectors.panel import Panel
 from detectors.profile import Profile
 
@@ -37,6 +38,9 @@ __all__ = ["GAP_BLOCKS", "Incidents", "OpenIncident", "Place", "members_at"]
 
 GAP_BLOCKS = 20
 _MEMBER_LEVEL = 0.05
+# So that an incident of a whole model fits a record; every alert names its incident.
+_ALERTS_MAX = 1_000
+_MEMBERS_MAX = 100
 _SEVERITIES = ("info", "warning", "critical")
 
 
@@ -69,11 +73,6 @@ class Place(NamedTuple):
         return self.end + GAP_BLOCKS * (self.end - self.start)
 
 
-def _apart(one: OpenIncident, at: Place) -> int:
-    """Count the buckets between a change and the nearest one that an incident knows."""
-    return min(abs(f.onset - at.onset) for f in one.findings)
-
-
 class Incidents:
     """Gather the alerts of one model into incidents."""
 
@@ -82,6 +81,9 @@ class Incidents:
         self._profile = profile
         self._config = config
         self.open: list[OpenIncident] = []
+        self._of: dict[str, Gathered] = {}
+        self._holding: dict[str, tuple[OpenIncident, Finding]] = {}
+        self._channels = np.array([stream.channel for stream in profile.streams], np.int64)
 
     def join(self, j: int, alert: Alert, panel: Panel, at: Place) -> str:
         """Find or open the incident of stream j's alarm; give its id."""
@@ -99,17 +101,22 @@ class Incidents:
         )
         # An incident that knows the channel comes before one that merely may share its cause,
         # and of two of a kind the one that began nearer to this change.
-        ranked = sorted(self.open, key=lambda one: (not self._knows(j, one), _apart(one, at)))
-        if self._is_outcome(j):
-            ranked = sorted(self.open, key=lambda one: _apart(one, at))
+        ranked = sorted(self.open, key=lambda one: self._of[one.id].apart(at.onset))
+        if not self._is_outcome(j):
+            ranked.sort(key=lambda one: not self._knows(j, one))
         found = next((one for one in ranked if self._belongs(j, cause, at, one)), None)
         if found is None:
             digest = blake2b(f"incident/{alert.id}".encode(), digest_size=16).hexdigest()
             found = OpenIncident(digest, at.calm, at.calm, [], [])
             self.open.append(found)
-        if self._witness(j, found) is None:
+            self._index(found)
+        gathered = self._of[found.id]
+        if gathered.witness(j) is None:
             found.witnesses.append(Witness(j, *witness(panel, j)))
+            gathered.saw(found.witnesses[-1])
         found.findings.append(finding)
+        gathered.add(finding)
+        self._holding[alert.id] = found, finding
         if not self._is_outcome(j):
             # An outcome says nothing of how long features may still be joining.
             found.calm = max(found.calm, at.calm)
@@ -118,42 +125,42 @@ class Incidents:
 
     def raised(self, alert: Alert) -> None:
         """Take note of an alert whose severity or onset has changed."""
-        for one, finding in self._holding(alert.id):
-            finding.severity, finding.sentence = alert.severity, alert.summary
-            one.changed = True
+        one, finding = self._holding[alert.id]
+        finding.severity, finding.sentence = alert.severity, alert.summary
+        self._of[one.id].changed()
+        one.changed = True
 
     def held(self, j: int, alert_id: str, panel: Panel, at: Place) -> None:
         """Take note that stream j alarms again while its alert is open.
 
         By what has happened since the first alarm of its channel, its cause may be surer.
         """
-        for one, _ in self._holding(alert_id):
-            one.going_on = max(one.going_on, at.calm)
-            told = self._witness(j, one)
-            if (
-                told is None
-                or not told.before
-                or (self._profile.streams[j].slice and j != told.stream)
-            ):
-                continue
-            cause = find_cause(panel, told.stream, Witnessed(told.sight, told.before))
-            if cause.sure < SURE or cause.sure <= told.sure:
-                continue
-            if cause.slice != told.slice or told.sure < SURE:
-                told.slice, told.share = cause.slice, nine_digits(cause.share)
-                one.changed = True
-            told.sure = nine_digits(cause.sure)
+        one, _ = self._holding[alert_id]
+        one.going_on = max(one.going_on, at.calm)
+        told = self._of[one.id].witness(j)
+        other = told is None or (self._profile.streams[j].slice and j != told.stream)
+        if other or told is None or not told.before:
+            return
+        cause = find_cause(panel, told.stream, Witnessed(told.sight, told.before))
+        if cause.sure < SURE or cause.sure <= told.sure:
+            return
+        if cause.slice != told.slice or told.sure < SURE:
+            told.slice, told.share = cause.slice, nine_digits(cause.share)
+            one.changed = True
+        told.sure = nine_digits(cause.sure)
+        self._of[one.id].changed()
 
     def leave(self, alert_id: str) -> None:
         """Take note of an alert that has resolved."""
-        for one, finding in self._holding(alert_id):
-            finding.open = False
-            one.changed |= all(not f.open for f in one.findings)
+        one, finding = self._holding.pop(alert_id)
+        finding.open = False
+        gathered = self._of[one.id]
+        gathered.open -= 1
+        one.changed |= not gathered.open
 
-    def _holding(self, alert_id: str) -> list[tuple[OpenIncident, Finding]]:
-        """Find the incident and the finding of an open alert."""
-        every = [(one, finding) for one in self.open for finding in one.findings]
-        return [(one, f) for one, f in every if f.alert == alert_id and f.open]
+    def _index(self, one: OpenIncident) -> None:
+        self._of[one.id] = Gathered(self._profile, one.findings, one.witnesses)
+        self._holding |= {f.alert: (one, f) for f in one.findings if f.open}
 
     def revisions(self, end: int, panel: Panel) -> Iterator[Incident]:
         """Give a revision of each incident that has changed, as of the end of bucket `end`."""
@@ -163,16 +170,20 @@ class Incidents:
             if one.last is None or _tells_news(revision, one.last):
                 one.last = revision
                 yield revision
-        self.open = [one for one in self.open if any(f.open for f in one.findings)]
+        self.open = [one for one in self.open if self._of[one.id].open]
+        self._of = {one.id: self._of[one.id] for one in self.open}
 
     def _belongs(self, j: int, cause: Cause, at: Place, one: OpenIncident) -> bool:
         """Say whether an alarm has the cause of an open incident."""
-        if any(f.stream == j for f in one.findings):
+        if j in self._of[one.id].streams:
             return True
-        causes = [f for f in self._leading(one) if not self._is_outcome(f.stream)]
         if self._is_outcome(j):
             return at.onset <= max(one.calm, one.going_on)
-        if at.onset <= one.calm and (self._knows(j, one) or not causes):
+        if at.onset <= one.calm and self._knows(j, one):
+            return True
+        told = self._of[one.id].leading()
+        causes = [f for f in told if not self._is_outcome(f.stream)]
+        if at.onset <= one.calm and not causes:
             return True
         same = [f for f in causes if self._channel(f.stream) == self._channel(j)]
         fitting = causes if at.onset <= one.calm else same if at.onset <= one.going_on else []
@@ -180,16 +191,7 @@ class Incidents:
 
     def _knows(self, j: int, one: OpenIncident) -> bool:
         """Say whether an incident has an alarm of the same channel."""
-        return any(self._channel(f.stream) == self._channel(j) for f in one.findings)
-
-    def _leading(self, one: OpenIncident) -> list[Finding]:
-        return leading(self._profile, one.findings, one.witnesses)
-
-    def _witness(self, j: int, one: OpenIncident) -> Witness | None:
-        """Find what an incident has taken down of what stream j measures."""
-        same = measured(self._profile, j)
-        every = (w for w in one.witnesses if measured(self._profile, w.stream) == same)
-        return next(every, None)
+        return self._channel(j) in self._of[one.id].channels
 
     def _channel(self, j: int) -> int:
         return self._profile.streams[j].channel
@@ -205,8 +207,8 @@ class Incidents:
     def _revision(self, one: OpenIncident, end: int, panel: Panel) -> Incident:
         """Tell an incident as it stands."""
         profile = self._profile
-        told = self._leading(one)
-        is_open = any(f.open for f in one.findings)
+        told = self._of[one.id].leading()
+        is_open = self._of[one.id].open > 0
         severity = max((f.severity for f in one.findings), key=_SEVERITIES.index)
         return Incident(
             id=one.id,
@@ -216,7 +218,7 @@ class Incidents:
             severity=severity,
             summary=self._summary(one, is_open=is_open),
             model=profile.model,
-            alerts=tuple(f.alert for f in one.findings),
+            alerts=tuple(f.alert for f in one.findings[:_ALERTS_MAX]),
             causes=tuple(
                 CauseShare(
                     slice=profile.slices[f.slice],
@@ -233,7 +235,7 @@ class Incidents:
 
     def _summary(self, one: OpenIncident, *, is_open: bool) -> str:
         """Write the first line: what leads, and what else changed with it."""
-        text = first_line(self._profile, self._leading(one))
+        text = first_line(self._profile, self._of[one.id].leading())
         return text if is_open else f"{text} (over: all {len(one.findings)} alerts have resolved)"
 
     def _members(self, one: OpenIncident, panel: Panel) -> tuple[Member, ...]:
@@ -243,16 +245,16 @@ class Incidents:
         """
         strengths = panel.strength.copy()
         others = [o for o in self.open if o is not one]
-        for j in range(len(strengths)):
-            if not self._knows(j, one) and any(self._knows(j, other) for other in others):
-                strengths[j] = 0.0
-        for finding in (f for other in others for f in other.findings):
-            strengths[finding.stream] = 0.0
+        theirs = set[int]().union(*(self._of[other.id].channels for other in others))
+        theirs -= self._of[one.id].channels
+        strengths[np.isin(self._channels, sorted(theirs))] = 0.0
+        for other in others:
+            strengths[list(self._of[other.id].streams)] = 0.0
         for finding in one.findings:
             strengths[finding.stream] = max(panel.strength[finding.stream], finding.strength)
         profile = self._profile
         found = []
-        for j in members_at(strengths.tolist()):
+        for j in members_at(strengths.tolist())[:_MEMBERS_MAX]:
             stream = profile.streams[j]
             found.append(
                 Member(
@@ -269,7 +271,9 @@ class Incidents:
 
     def restore(self, state: Sequence[OpenIncident]) -> None:
         """Take the open incidents from a snapshot."""
-        self.open = list(state)
+        self.open, self._of, self._holding = list(state), {}, {}
+        for one in self.open:
+            self._index(one)
 
 
 def members_at(strengths: Sequence[float]) -> list[int]:
@@ -282,9 +286,11 @@ def members_at(strengths: Sequence[float]) -> list[int]:
     >>> members_at([0.001, 1.2, 0.06, 0.04])
     [1, 2, 3]
     """
-    order = [int(j) for j in np.argsort(-np.asarray(strengths), kind="stable")]
-    passing = [k for k, j in enumerate(order, 1) if strengths[j] * k >= _MEMBER_LEVEL]
-    return order[: max(passing, default=0)]
+    every = np.asarray(strengths)
+    order = np.argsort(-every, kind="stable")
+    passing = np.flatnonzero(every[order] * np.arange(1, len(order) + 1) >= _MEMBER_LEVEL)
+    members: list[int] = order[: passing[-1] + 1 if len(passing) else 0].tolist()
+    return members
 
 
 def _tells_news(revision: Incident, last: Incident) -> bool:

@@ -4,7 +4,7 @@ What a detector has gathered says most at the alarm, and of blocks that are stil
 the tally says more: it goes on adding up whatever the detectors do, and nothing has selected it.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,7 @@ class Sights:
         self.end = _NEVER
         self.scorer, self.sr, self.rare = seeing
         self.tally = Tally(int(self.sr.first[-1]), len(profile.streams))
+        self.shown: dict[tuple[int, bool, Sight], Any] = {}
         self._blocks = blocks
         self._just_closed = np.zeros(len(profile.streams), np.bool_)
         self._siblings: dict[tuple[int, bool], list[int]] = {}
@@ -70,6 +71,7 @@ class Sights:
     ) -> None:
         """Take note of scored blocks: (streams, end), and which statistics have n events."""
         streams, self.end = closed
+        self.shown.clear()
         self._just_closed[:] = False
         self._just_closed[streams] = True
         self.tally.add(streams, fresh, n, self.scorer)

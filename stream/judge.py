@@ -27,6 +27,7 @@ from stream.warmup import compiled, warm_judge
 
 __all__ = ["JudgeRole"]
 
+_TURN = 100
 _REVOKE_SNAPSHOT_SECONDS = 5.0
 
 log = structlog.get_logger()
@@ -125,8 +126,11 @@ class JudgeRole:
             if bench.monitor.unknown_profiles(part):
                 await self._control.sync()
             await self._control.keep_up(part.header.w_after)
-            for effect in bench.monitor.apply(part):
+            for sent, effect in enumerate(bench.monitor.apply(part), 1):
                 await self._publish(effect, bench.monitor.order.sources)
+                if sent % _TURN == 0:
+                    # A bucket of thousands of alerts takes seconds: the group must hear of us.
+                    await asyncio.sleep(0)
             bench.next = record.offset + 1
             self.series.parts.inc()
         await self._outbox.delivered()

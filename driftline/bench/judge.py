@@ -18,7 +18,7 @@ from detectors.references import Counted, plain_statistics, reference_of, replac
 from detectors.summary.cells import UNIT
 from detectors.summary.sums import summarise
 
-__all__ = ["JudgeCost", "Load", "judge_cost", "large_profile"]
+__all__ = ["JudgeCost", "Load", "entries_of", "judge_cost", "large_profile"]
 
 _CATEGORIES = tuple("abcd")
 _SHARES = (0.4, 0.3, 0.2, 0.09, 0.01)
@@ -46,6 +46,7 @@ class JudgeCost(msgspec.Struct, frozen=True):
 
     streams: int
     statistics: int
+    blocks: int
     detect_ms: dict[str, float]
     publish_ms: dict[str, float]
     blocks_per_second: float
@@ -148,9 +149,13 @@ def _columns(profile: Profile, load: Load, bucket: int) -> Columns:
     )
 
 
-def _drawn(profile: Profile, load: Load, seed: int) -> list[Entry]:
-    """Summarise a bucket's events as the panes of several partitions would."""
+def entries_of(profile: Profile, load: Load, seed: int, shift: float = 0.0) -> list[Entry]:
+    """Summarise a bucket's events as the panes of several partitions would.
+
+    `shift` moves every number, in its standard deviations.
+    """
     columns, layout = _columns(profile, load, _FIRST_BUCKET + seed), layout_of(profile)
+    columns.values[:] += shift
     names = ("buckets", "values", "codes", "slices", "weights")
     size = -(-load.events // load.panes)
     entries = []
@@ -170,7 +175,7 @@ def judge_cost(load: Load) -> JudgeCost:
     `publish` every stream's metric is made and encoded besides.
     """
     profile = large_profile(load)
-    drawn = [_drawn(profile, load, seed) for seed in range(_DRAWN)]
+    drawn = [entries_of(profile, load, seed) for seed in range(_DRAWN)]
     detect, _ = _steps(ModelJudge(profile, Policy(), "bench", metrics=False), load, drawn)
     started = time.process_time()
     judge = ModelJudge(profile, Policy(), "bench")
@@ -181,6 +186,7 @@ def judge_cost(load: Load) -> JudgeCost:
     return JudgeCost(
         streams=len(profile.streams),
         statistics=sum(len(s.reference.statistics) for s in profile.streams),
+        blocks=judge.blocks.table.binned,
         detect_ms=_percentiles(detect),
         publish_ms=_percentiles(publish),
         blocks_per_second=int(judge.blocks.table.binned / np.median(detect)),
