@@ -82,7 +82,8 @@ class Incidents:
         self._config = config
         self.open: list[OpenIncident] = []
         self._of: dict[str, Gathered] = {}
-        self._holding: dict[str, tuple[OpenIncident, Finding]] = {}
+        # An alert whose cause another profile lacks is in none.
+        self._holding: dict[str, list[tuple[OpenIncident, Finding]]] = {}
         self._channels = np.array([stream.channel for stream in profile.streams], np.int64)
 
     def join(self, j: int, alert: Alert, panel: Panel, at: Place) -> str:
@@ -116,7 +117,7 @@ class Incidents:
             gathered.saw(found.witnesses[-1])
         found.findings.append(finding)
         gathered.add(finding)
-        self._holding[alert.id] = found, finding
+        self._holding[alert.id] = [(found, finding)]
         if not self._is_outcome(j):
             # An outcome says nothing of how long features may still be joining.
             found.calm = max(found.calm, at.calm)
@@ -125,42 +126,42 @@ class Incidents:
 
     def raised(self, alert: Alert) -> None:
         """Take note of an alert whose severity or onset has changed."""
-        one, finding = self._holding[alert.id]
-        finding.severity, finding.sentence = alert.severity, alert.summary
-        self._of[one.id].changed()
-        one.changed = True
+        for one, finding in self._holding.get(alert.id, ()):
+            finding.severity, finding.sentence = alert.severity, alert.summary
+            self._of[one.id].changed()
+            one.changed = True
 
     def held(self, j: int, alert_id: str, panel: Panel, at: Place) -> None:
         """Take note that stream j alarms again while its alert is open.
 
         By what has happened since the first alarm of its channel, its cause may be surer.
         """
-        one, _ = self._holding[alert_id]
-        one.going_on = max(one.going_on, at.calm)
-        told = self._of[one.id].witness(j)
-        other = told is None or (self._profile.streams[j].slice and j != told.stream)
-        if other or told is None or not told.before:
-            return
-        cause = find_cause(panel, told.stream, Witnessed(told.sight, told.before))
-        if cause.sure < SURE or cause.sure <= told.sure:
-            return
-        if cause.slice != told.slice or told.sure < SURE:
-            told.slice, told.share = cause.slice, nine_digits(cause.share)
-            one.changed = True
-        told.sure = nine_digits(cause.sure)
-        self._of[one.id].changed()
+        for one, _ in self._holding.get(alert_id, ()):
+            one.going_on = max(one.going_on, at.calm)
+            told = self._of[one.id].witness(j)
+            if told is None or not told.before:
+                continue
+            if self._profile.streams[j].slice and j != told.stream:
+                continue
+            cause = find_cause(panel, told.stream, Witnessed(told.sight, told.before))
+            if cause.sure < SURE or cause.sure <= told.sure:
+                continue
+            if cause.slice != told.slice or told.sure < SURE:
+                told.slice, told.share = cause.slice, nine_digits(cause.share)
+                one.changed = True
+            told.sure = nine_digits(cause.sure)
+            self._of[one.id].changed()
 
     def leave(self, alert_id: str) -> None:
         """Take note of an alert that has resolved."""
-        one, finding = self._holding.pop(alert_id)
-        finding.open = False
-        gathered = self._of[one.id]
-        gathered.open -= 1
-        one.changed |= not gathered.open
+        for one, finding in self._holding.pop(alert_id, ()):
+            finding.open = False
+            self._of[one.id].open -= 1
+            one.changed |= not self._of[one.id].open
 
     def _index(self, one: OpenIncident) -> None:
         self._of[one.id] = Gathered(self._profile, one.findings, one.witnesses)
-        self._holding |= {f.alert: (one, f) for f in one.findings if f.open}
+        self._holding |= {f.alert: [(one, f)] for f in one.findings if f.open}
 
     def revisions(self, end: int, panel: Panel) -> Iterator[Incident]:
         """Give a revision of each incident that has changed, as of the end of bucket `end`."""
@@ -234,7 +235,6 @@ class Incidents:
         )
 
     def _summary(self, one: OpenIncident, *, is_open: bool) -> str:
-        """Write the first line: what leads, and what else changed with it."""
         text = first_line(self._profile, self._of[one.id].leading())
         return text if is_open else f"{text} (over: all {len(one.findings)} alerts have resolved)"
 

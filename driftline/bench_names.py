@@ -36,6 +36,10 @@ The alarms must be at the same places. Processor time counts.""",
     "decode": """How fast is each way from an event's bytes to its values?
 
 In one process; processor time counts.""",
+    "judge": """What does a bucket cost the judge of one model with 20,000 streams?
+
+Merging, finalising, blocks, all detectors and the policy, where every stream completes a block in
+every bucket; and with the metric records of all of them. Processor time counts, of one core.""",
     "latency": """How long is it from an event to its alert, beyond bucket, lateness and pane?
 
 At 2,000 and 50,000 events a second, through a worker whose bucket, lateness and pane are 1 s.""",

@@ -1,4 +1,10 @@
-"""The judge of one large model: what a bucket costs, phase by phase, and what a restart costs."""
+"""The judge of one model with 20,000 streams, one core's processor time.
+
+A model of 40 channels in 500 slices gets 27,500 events a bucket, in the partials of 20 panes, so
+that every stream completes a block in every bucket: the worst that can come. A bucket step merges,
+finalises, makes blocks, runs every detector of every stream, and applies the policy; with metrics,
+20,000 records are made and encoded as well.
+"""
 
 import time
 from collections.abc import Sequence
@@ -17,8 +23,10 @@ from detectors.profile import Channel, Profile, Reference, Span, Statistic, Stre
 from detectors.references import Counted, plain_statistics, reference_of, replaced
 from detectors.summary.cells import UNIT
 from detectors.summary.sums import summarise
+from driftline.bench.options import Options
+from driftline.bench.results import Result, Told, interleaved
 
-__all__ = ["JudgeCost", "Load", "entries_of", "judge_cost", "large_profile"]
+__all__ = ["JudgeCost", "Load", "entries_of", "judge_cost", "large_profile", "run"]
 
 _CATEGORIES = tuple("abcd")
 _SHARES = (0.4, 0.3, 0.2, 0.09, 0.01)
@@ -39,6 +47,37 @@ class Load(msgspec.Struct, frozen=True):
     events: int = 27_500
     panes: int = 20
     buckets: int = 30
+
+
+def run(options: Options, told: Told) -> Result:
+    """Judge the same buckets in each round, with and without metrics."""
+    load = Load(buckets=options.of(30, 5))
+    costs = [judge_cost(load)]
+
+    def again() -> float:
+        costs.append(judge_cost(load))
+        return costs[-1].blocks_per_second
+
+    rounds = tuple(interleaved({"stream-blocks": again}, options.rounds, told))
+    costs = costs[1:]  # the first one compiles
+    best = min(costs, key=lambda cost: cost.detect_ms["p50"])
+    return Result(
+        bench="judge",
+        says=__doc__.partition("\n\n")[2].strip(),
+        unit="stream-blocks/s",
+        rounds=rounds,
+        figures={
+            "streams": float(best.streams),
+            "bucket step p50 ms": best.detect_ms["p50"],
+            "bucket step p99 ms": best.detect_ms["p99"],
+            "bucket step with metrics p50 ms": best.publish_ms["p50"],
+            "bucket step with metrics p99 ms": best.publish_ms["p99"],
+            "start of a judge seconds": min(cost.start_seconds for cost in costs),
+            "copy for a snapshot seconds": min(cost.cut_seconds for cost in costs),
+            "partials of a bucket bytes": float(best.cell_bytes),
+            "metrics of a bucket bytes": float(best.metric_bytes),
+        },
+    )
 
 
 class JudgeCost(msgspec.Struct, frozen=True):

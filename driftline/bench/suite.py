@@ -31,6 +31,7 @@ BENCHES = {
     "libraries": Bench(),
     "detectors": Bench(),
     "decode": Bench((50_000, 10_000)),
+    "judge": Bench(),
     "latency": Bench(needs_kafka=True),
     "scale": Bench((2_000_000, 200_000), needs_kafka=True),
     "memory": Bench((300_000, 50_000), needs_kafka=True),

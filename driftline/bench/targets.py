@@ -87,6 +87,14 @@ TARGETS: Sequence[Target] = (
         unit="stream-blocks/s",
     ),
     Target(
+        "one bucket step of the judge at 20,000 streams, every one with a block",
+        "judge",
+        "bucket step p50 ms",
+        50,
+        most=True,
+        unit="ms",
+    ),
+    Target(
         "p99 emit → alert at 2k events/s, beyond bucket + lateness + pane",
         "latency",
         "2,000/s: p99 ms beyond",

@@ -32,6 +32,7 @@ class StagedSights:
     """See nothing in any slice."""
 
     profile: Profile
+    shown: dict[object, object] = field(default_factory=dict)
 
     def of(self, _: int, *, rare: bool) -> Sight:
         return Sight("rare" if rare else "level", -1, 0, 0, 0)
