@@ -5,26 +5,27 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from detectors.alert import Alert, Metric
 from detectors.epochs import Epochs
-from detectors.events import Event, Limits
 from detectors.judge import ModelState
 from detectors.layout import layout_of
 from detectors.monitor import Monitor, MonitorState
-from detectors.observe import Batch, Observer, Pane
+from detectors.observe import Observer, Pane
 from detectors.order import Source
 from detectors.panes import Part, decode_part
 from detectors.profile import ProfileBook
 from detectors.summary.cells import Moments, add_cell
+from stream.batching import batch_of
 from stream.checkpoint import pack, unpack
 from stream.config import Config, semantics_of
-from stream.decode.json_events import Decoded, decode
 from stream.metrics import ObserveSeries
-from tests.soak.traffic import HEAVY_USER, START_MS, Traffic, profile
+from stream.records import Records
+from tests.soak.traffic import HEAVY_USER, START_MS, Stencil, Traffic, appended, profile
 from tests.soak.watch import Sample, handles_of
 
 __all__ = ["METRICS_BYTES_MAX", "Core", "Run", "bounds", "soak"]
@@ -35,6 +36,9 @@ PANE_MS = 10_000
 PER_SECOND = 80.0
 SAMPLES = 40
 KINDS = 16
+CONFIG = Config()
+# Of a batch now and then, so many are late: 20 events and the reject among them.
+LATE = 21
 METRICS_BYTES_MAX = 1 << 20
 # A broken amount lasts so many rounds of 4,000 events, and comes back as often.
 BROKEN_ROUNDS, CYCLE_ROUNDS = 8, 60
@@ -67,9 +71,9 @@ class Core:
     def _monitor(self) -> Monitor:
         return Monitor(self.book, Epochs(semantics_of(Config())))
 
-    def feed(self, partition: int, batch: Batch) -> None:
-        """Observe one batch, and judge the panes that end in it."""
-        for pane in self.observers[partition].feed(batch):
+    def feed(self, partition: int, records: Records) -> None:
+        """Decode and observe records, and judge the panes that end in them."""
+        for pane in self.observers[partition].feed(batch_of(records, CONFIG)):
             self._count(pane)
             # As the judge gets it: through bytes.
             part = decode_part(Part(pane.header, pane.entries).encode())
@@ -90,26 +94,16 @@ class Core:
         for entry in pane.entries:
             add_cell(entry.data, self._layout, self._moments)
 
-    def batch(self, partition: int, decoded: Decoded, times: Sequence[int]) -> Batch:
-        """Lay out decoded records, appended as their events happened, at the next offsets."""
-        first = self._offsets[partition]
-        self._offsets[partition] = first + len(times)
-        return Batch(
-            offsets=np.arange(first, first + len(times)),
-            record_ms=np.array(times, np.int64),
-            ticks=np.zeros(len(times), np.bool_),
-            events=decoded.events,
-            event_rows=decoded.rows,
-            reject_rows=decoded.rejected_rows,
-            reject_codes=decoded.reject_codes,
-        )
+    def first(self, partition: int, count: int) -> int:
+        """Give the offset of the next of `count` records that are appended to a partition."""
+        self._offsets[partition] += count
+        return self._offsets[partition] - count
 
     def end(self, time_ms: int) -> None:
         """End the open pane of every partition with a tick."""
-        none = np.zeros(0, np.int64)
-        tick, time = np.ones(1, np.bool_), np.array([time_ms])
-        for partition, offset in enumerate(self._offsets):
-            self.feed(partition, Batch(np.array([offset]), time, tick, [], none, none, []))
+        for partition in range(len(self._offsets)):
+            record = appended([b""], [time_ms], self.first(partition, 1))
+            self.feed(partition, replace(record, ticks=np.ones(1, np.bool_)))
 
     def in_slice(self, key: str, value: str) -> int:
         """Count the events of a slice that the cells have held, by their plan."""
@@ -157,15 +151,15 @@ def watched(core: Core, events: int, rounds: Iterator[int], tell: Callable[[str]
 
 
 def soak(events: int, tell: Callable[[str], None]) -> tuple[Run, Counter[str]]:
-    """Run events through observe and judge: decoded once, and given new times in every round.
+    """Run events through decoding, observe and judge, with new times in every round.
 
     There are rejects in every batch, late events now and then, and an amount that breaks, and
     recovers, so that alerts open and resolve.
     """
     core = Core(PARTITIONS)
     traffic = Traffic(PER_SECOND)
-    plain = [kinds(traffic, i, 1.0) for i in range(KINDS)]
-    broken = [kinds(traffic, i, 1.6) for i in range(KINDS)]
+    plain = [kind(traffic, i, 1.0) for i in range(KINDS)]
+    broken = [kind(traffic, i, 1.6) for i in range(KINDS)]
 
     def rounds() -> Iterator[int]:
         for number in range(-(-events // (PARTITIONS * BATCH))):
@@ -177,31 +171,25 @@ def soak(events: int, tell: Callable[[str], None]) -> tuple[Run, Counter[str]]:
     return run, core.counts + core.judged()
 
 
-def kinds(traffic: Traffic, number: int, factor: float) -> Decoded:
-    """Decode one batch of events with three rejects in it."""
+def kind(traffic: Traffic, number: int, factor: float) -> Stencil:
+    """Write one batch of events with three rejects in it."""
     values: list[bytes | None] = [*traffic.batch(number * BATCH, BATCH - 3, factor)]
     values[10:10], values[500:500], values[700:700] = [b"{"], [b""], [b'{"time": 1}']
-    return decode(values, None, Limits())
+    return Stencil(values)
 
 
-def feed_round(core: Core, batches: Sequence[Decoded], number: int) -> int:
+def feed_round(core: Core, batches: Sequence[Stencil], number: int) -> int:
     """Give each partition a batch of records with the times of this round."""
     step_ms = PARTITIONS * 1000 / PER_SECOND
     start_ms = START_MS + int(number * BATCH * step_ms)
-    times = [start_ms + int(i * step_ms) for i in range(BATCH)]
+    record_ms = [start_ms + int(i * step_ms) for i in range(BATCH)]
+    late = LATE if number % 10 == 5 else 0
+    event_ms = [time - 120_000 * (i < late) for i, time in enumerate(record_ms)]
     for partition in range(PARTITIONS):
         chosen = batches[(number * PARTITIONS + partition) % len(batches)]
-        for event, row in zip(chosen.events, chosen.rows.tolist(), strict=True):
-            event.time_ms = times[row]
-        if number % 10 == 5:
-            _make_late(chosen.events[:20])
-        core.feed(partition, core.batch(partition, chosen, times))
+        first = core.first(partition, BATCH)
+        core.feed(partition, chosen.records(event_ms, record_ms, first))
     return PARTITIONS * BATCH
-
-
-def _make_late(events: Sequence[Event]) -> None:
-    for event in events:
-        event.time_ms -= 120_000
 
 
 def bounds(events: int, tell: Callable[[str], None]) -> tuple[Run, Counter[str], Counter[str]]:
@@ -215,9 +203,8 @@ def bounds(events: int, tell: Callable[[str], None]) -> tuple[Run, Counter[str],
     def rounds() -> Iterator[int]:
         for first in range(0, events, BATCH):
             times = [traffic.time_ms(i) for i in range(first, first + BATCH)]
-            values: list[bytes | None] = [*traffic.batch(first, BATCH)]
-            found = decode(values, np.array(times), Limits())
-            core.feed(0, core.batch(0, found, times))
+            values = traffic.batch(first, BATCH)
+            core.feed(0, appended(values, times, core.first(0, BATCH)))
             yield BATCH
 
     run = watched(core, events, rounds(), tell)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from detectors.observe import Batch
+from stream.records import Records
 from tests.soak import __main__ as command
 from tests.soak.core import Core, bounds, soak
 from tests.soak.watch import MIB, Sample, problems
@@ -64,8 +64,8 @@ def test_a_leak_that_is_put_into_the_core_is_found(
     monkeypatch: pytest.MonkeyPatch, leak: Callable[[Core], None], complaint: str
 ) -> None:
     class Leaking(Core):
-        def feed(self, partition: int, batch: Batch) -> None:
-            super().feed(partition, batch)
+        def feed(self, partition: int, records: Records) -> None:
+            super().feed(partition, records)
             leak(self)
 
     monkeypatch.setattr("tests.soak.core.Core", Leaking)

@@ -4,7 +4,10 @@ Of every event the user is one of 1,000,000 (one of them has a fifth of the traf
 has one of 10,000 names, and now and then the plan or the version is one that nobody has seen.
 """
 
+import re
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -15,8 +18,9 @@ from detectors.fit import fit
 from detectors.policy import Policy
 from detectors.profile import Profile
 from stream.decode.json_events import decode
+from stream.records import Records
 
-__all__ = ["HEAVY_USER", "START_MS", "Traffic", "decoded", "profile"]
+__all__ = ["HEAVY_USER", "START_MS", "Stencil", "Traffic", "appended", "decoded", "profile"]
 
 START_MS = 1_767_225_600_000
 USERS = 1_000_000
@@ -25,6 +29,10 @@ HEAVY_USER = "u0"
 RING = 1 << 16
 REFERENCE_EVENTS = 30_000
 PLANS = ("free", "pro", "team")
+# Seconds with three places: where their 13 digits stand, and what each is worth in milliseconds.
+_TIME = re.compile(rb'"time":([0-9]{10}\.[0-9]{3})')
+_DIGITS = np.array([*range(10), 11, 12, 13])
+_POWERS = 10 ** np.arange(12, -1, -1)
 
 
 class Traffic:
@@ -69,6 +77,38 @@ class Traffic:
             )
         counts["feature"] += n
         return values
+
+
+def appended(values: Sequence[bytes | None], times_ms: Sequence[int], first: int) -> Records:
+    """Give values as a log has them: appended by the broker at these times, from this offset on."""
+    return _appended(Records.of_values(values), times_ms, first)
+
+
+def _appended(records: Records, times_ms: Sequence[int], first: int) -> Records:
+    return replace(
+        records,
+        offsets=np.arange(first, first + len(records)),
+        times_ms=np.array(times_ms, np.int64),
+        append_times=np.ones(len(records), np.bool_),
+    )
+
+
+class Stencil:
+    """Hold records whose event times are written in anew each time that they are used."""
+
+    def __init__(self, values: Sequence[bytes | None]) -> None:
+        self._records = Records.of_values(values)
+        found = [_TIME.search(value or b"") for value in values]
+        self._rows = np.flatnonzero([match is not None for match in found])
+        within = np.array([match.start(1) for match in found if match is not None], np.int64)
+        self._places = (self._records.starts[self._rows] + within)[:, None] + _DIGITS
+
+    def records(self, event_ms: Sequence[int], record_ms: Sequence[int], first: int) -> Records:
+        """Give the records with these times, from this offset on."""
+        buffer = self._records.buffer.copy()
+        times = np.array(event_ms, np.int64)[self._rows, None]
+        buffer[self._places] = times // _POWERS % 10 + ord("0")
+        return _appended(replace(self._records, buffer=buffer), record_ms, first)
 
 
 def decoded(values: list[bytes]) -> list[Event]:
