@@ -95,6 +95,11 @@ def test_what_grows_is_named(field: str, growth: int, complaint: str) -> None:
     assert any(complaint in text for text in problems(grown, RSS_MAX, SLOPE_MAX))
 
 
+def test_a_connection_that_comes_and_goes_is_no_leak() -> None:
+    once = [s._replace(descriptors=11 if i == 35 else 10) for i, s in enumerate(STEADY)]
+    assert problems(once, RSS_MAX, SLOPE_MAX) == []
+
+
 def test_an_event_that_is_not_counted_is_named() -> None:
     found = command.Counter(read=999)
     assert command.counted("core", found, command.Counter(read=1_000)) == [

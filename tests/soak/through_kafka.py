@@ -80,8 +80,18 @@ class Watched:
         """Look at the worker's processes, its pages, and its state topic."""
         lines = [line for page in self.pages() for line in page.splitlines()]
         series = sum(not line.startswith("#") for line in lines)
-        state = dict(await read_topic(self._connection, self._names.state))
-        return Sample(events, *self.handles(), series, sum(map(len, state.values())))
+        return Sample(events, *self.handles(), series, await self._state_bytes())
+
+    async def _state_bytes(self) -> int:
+        """Add up each partition's larger snapshot: the other slot holds an older one, or none."""
+        slots: Counter[tuple[str, str]] = Counter()
+        for key, value in dict(await read_topic(self._connection, self._names.state)).items():
+            partition, slot, *_ = key.decode().split("/")
+            slots[partition, slot] += len(value)
+        largest: Counter[str] = Counter()
+        for (partition, _), size in slots.items():
+            largest[partition] = max(largest[partition], size)
+        return largest.total()
 
 
 def through_kafka(
