@@ -29,14 +29,16 @@ from detectors.policy import Policy
 from detectors.profile import Profile, ProfileBook
 from detectors.summary.cells import CELL_BYTES_MAX
 from stream.batching import BATCH_RECORDS
+from stream.config import JudgeConfig
+from stream.outbox import IN_FLIGHT_MAX
 from stream.role import KafkaSettings
 
 __all__ = ["judge_bound", "observe_bound", "profiles_at_work", "rss_bytes"]
 
-_AHEAD_PANES = 256
+_AHEAD_PANES = JudgeConfig().max_ahead_panes
 # An event of many short names takes most: a name, a number and a place in a table for each.
 _DECODED = 10
-_SENT_RECORDS, _SENT_BYTES = 5_000, 4_096
+_SENT_BYTES = 4_096
 _OVERHEAD_BYTES = 16 << 20
 # Python's objects around one cell, and its bytes once more in the part that carries it.
 _CELL_BYTES, _STREAM_BYTES = 200, 10
@@ -65,7 +67,7 @@ def judge_bound(
         "cells": partitions[0] * RECORDS_MAX * max(map(_event_bytes, profiles), default=0),
         "waiting": partitions[0] * _AHEAD_PANES * sum(map(_full_cell_bytes, profiles)),
         "state": 3 * sum(map(_state_bytes, profiles)),
-        "sent": _SENT_RECORDS * _SENT_BYTES,
+        "sent": IN_FLIGHT_MAX * _SENT_BYTES,
         "overhead": _OVERHEAD_BYTES,
     }
 
