@@ -56,7 +56,7 @@ LIBRARIES = (
     Library("whylogs", "whylogs_window.py", ("whylogs==1.6.4", "pandas<3")),
     Library("frouros", "frouros_window.py", ("frouros==0.9.0",)),
     Library("alibi-detect", "alibi_window.py", ("alibi-detect==0.13.0",)),
-    Library("scouter", "scouter_window.py", ("scouter-ml==0.25.0",)),
+    Library("scouter", "scouter_window.py", ("scouter-ml==0.25.0", "numpy")),
 )
 
 

@@ -15,15 +15,16 @@ from contextlib import ExitStack
 
 import msgspec
 
-from driftline.bench.limit import why_no_limit
+from detectors.errors import DriftlineError
+from detectors.profile import render
 from driftline.bench.options import Options
 from driftline.bench.place import Place, Wanted, place
 from driftline.bench.processes import python, running
 from driftline.bench.results import Ratio, Result, Told, interleaved
 from driftline.bench.workers import Worked, run_worker
-from stream.config import KafkaConfig
+from stream import localkafka
 
-__all__ = ["HOT", "RECORDS", "Measured", "own_setting", "run", "run_naive", "run_own"]
+__all__ = ["HOT", "RECORDS", "Measured", "is_local", "own_setting", "run", "run_limit", "run_naive"]
 
 HOT, RECORDS = "hot path", "record path"
 _START_SECONDS = 120.0
@@ -74,10 +75,10 @@ def run(options: Options, told: Told) -> Result:
             "zstd": own("zstd", zstd, own_setting(HOT)),
         }
         not_run = {}
-        if reason := why_no_limit():
-            not_run["no Faust"] = reason
+        if is_local(options.bootstrap):
+            contenders["no Faust"] = lambda: run_limit(plain).rate
         else:
-            contenders["no Faust"] = lambda: run_own(plain, "driftline.bench.limit").rate
+            not_run["no Faust"] = "the bare loop reads from one local broker only"
         rounds = tuple(interleaved(contenders, options.rounds, told))
     return Result(
         bench="throughput",
@@ -109,9 +110,7 @@ def _cpu_figures(cpu: Mapping[str, list[Worked]]) -> dict[str, float]:
 
 def own_setting(path: str) -> dict[str, str]:
     """Give the environment in which a worker takes the record path, or the hot one."""
-    if "fetch" not in KafkaConfig.__struct_fields__:
-        return {}
-    return {"DRIFTLINE_KAFKA_FETCH": "records"} if path == RECORDS else {}
+    return {"DRIFTLINE_KAFKA_FETCH": "records" if path == RECORDS else "in-place"}
 
 
 def run_naive(where: Place, options: Options, number: int) -> Measured:
@@ -121,16 +120,48 @@ def run_naive(where: Place, options: Options, number: int) -> Measured:
     arguments += ["--partitions", str(where.config.kafka.events_partitions)]
     arguments += ["--events", str(min(options.naive_events, options.events))]
     arguments += ["--seconds", str(options.naive_seconds)]
-    return run_own(where, "driftline.bench.naive", arguments, options.naive_seconds)
+    line = _own(where, "driftline.bench.naive", arguments, options.naive_seconds)
+    return msgspec.json.decode(line, type=Measured)
 
 
-def run_own(
-    where: Place, module: str, arguments: list[str] | None = None, seconds: float = 300.0
-) -> Measured:
+class Limit(Measured, frozen=True):
+    """Hold what the bare loop measured: also what it left to the slow way, and its phases."""
+
+    left: int
+    phases: dict[str, float]
+
+
+def run_limit(where: Place) -> Limit:
+    """Run the bare loop over the topic.
+
+    Raises
+    ------
+    DriftlineError
+        If it did not take every event by the fast way.
+    """
+    path = where.bench.directory / "profile.json"
+    path.write_text(render(where.profile))
+    arguments = ["--partitions", str(where.config.kafka.events_partitions), "--profile", str(path)]
+    limit = msgspec.json.decode(_own(where, "driftline.bench.limit", arguments), type=Limit)
+    if limit.events != where.wanted.events or limit.left:
+        raise DriftlineError(
+            f"The bare loop took {limit.events:,} of {where.wanted.events:,} events and left "
+            f"{limit.left:,}: it is no limit of anything."
+        )
+    return limit
+
+
+def is_local(bootstrap: str) -> bool:
+    """Tell whether that is the one broker of this machine, which leads every partition."""
+    local = localkafka.status()
+    return local is not None and local.bootstrap == bootstrap
+
+
+def _own(where: Place, module: str, arguments: list[str], seconds: float = 300.0) -> bytes:
     """Run a module that measures itself on the topic, and read what it found."""
     result = where.bench.directory / f"{module}.json"
     result.unlink(missing_ok=True)
     shared = ["--bootstrap", where.config.kafka.bootstrap, "--topic", where.log.names.events]
-    command = python(module, *shared, *(arguments or []), "--result", str(result))
+    command = python(module, *shared, *arguments, "--result", str(result))
     with running(where.bench, module, command) as process:
-        return msgspec.json.decode(process.result(result, _START_SECONDS + seconds), type=Measured)
+        return process.result(result, _START_SECONDS + seconds)

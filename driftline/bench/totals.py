@@ -18,7 +18,7 @@ from driftline.bench.events import FEATURES
 from stream.connection import Connection
 from stream.reader import read_topic
 
-__all__ = ["Totals", "check_totals", "true_totals", "written_totals"]
+__all__ = ["Totals", "check_totals", "closed", "true_totals", "written_totals"]
 
 _BINS = 32
 _BUCKET_SECONDS = 10
@@ -69,6 +69,20 @@ def written_totals(connection: Connection, topic: str) -> Totals:
         name = key.decode()
         totals[name] = totals[name] + cell if name in totals else cell.astype(np.float64)
     return totals
+
+
+def closed(true: Totals) -> Totals:
+    """Leave out the last two buckets: what later events have to close may still be open.
+
+    >>> sorted(closed({"all|0": 1, "all|10": 2, "all|20": 3}))
+    ['all|0']
+    """
+    buckets = sorted({_bucket_of(key) for key in true})
+    return {key: cell for key, cell in true.items() if _bucket_of(key) in buckets[:-2]}
+
+
+def _bucket_of(key: str) -> int:
+    return int(key.rpartition("|")[2])
 
 
 def check_totals(peer: str, found: Totals, true: Totals) -> None:
