@@ -17,7 +17,6 @@ import numpy as np
 import orjson
 from detectors.summary.sums import Sums
 from stream.decode.scan.scanner import Scanner
-from stream.record_batches import split, walk
 
 from detectors.errors import DriftlineError
 from detectors.layout import layout_of
@@ -26,6 +25,7 @@ from driftline.bench.raw_fetch import RawFetch
 from stream.batching import BATCH_RECORDS
 from stream.config_file import load_config
 from stream.fitting import load_file
+from stream.record_batches import split, walk
 from stream.records import Records
 from stream.supervisor import end_with_supervisor
 

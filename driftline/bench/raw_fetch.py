@@ -9,9 +9,8 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple, Self
 
-from stream.record_batches import split
-
 from detectors.errors import ServiceUnreachable
+from stream.record_batches import split
 
 __all__ = ["Fetched", "RawFetch"]
 

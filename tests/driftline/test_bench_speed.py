@@ -94,6 +94,7 @@ def test_the_page_says_what_was_met_missed_and_not_measured_and_keeps_prose(tmp_
     written = page.read_text()
     assert "| ≥ 50 x | 40 x | **missed** by 20% |" in written
     assert "not measured" in written
+    assert "35 times the events of a naive" in text
     assert "Turbo." in written
     assert "it is not here" in written
     assert (tmp_path / "performance-throughput.svg").exists()
