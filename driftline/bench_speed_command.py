@@ -1,9 +1,10 @@
 """The commands of `driftline bench` that measure speed and memory, the report and the gate."""
 
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -172,6 +173,11 @@ def check(
         raise typer.Exit(1)
 
 
+def _end(*_: object) -> NoReturn:
+    """End as Ctrl-C does: processes under measurement are stopped on the way out."""
+    raise KeyboardInterrupt
+
+
 def _run(name: str, options: Any, words: Sequence[str]) -> Any:
     """Run a bench, show its progress and its tables."""
     from driftline.bench.results import Told
@@ -179,6 +185,7 @@ def _run(name: str, options: Any, words: Sequence[str]) -> Any:
     from driftline.bench.tables import number, tables_of
 
     console = out()
+    signal.signal(signal.SIGTERM, _end)
     with progress() as tell:
         result = run_bench(name, options, Told(tell, console.print), words)
     for table in tables_of(result):

@@ -23,7 +23,6 @@ class Bench(NamedTuple):
 
     events: tuple[int, int] = (0, 0)
     needs_kafka: bool = False
-    module: str = ""
 
 
 BENCHES = {
@@ -34,7 +33,6 @@ BENCHES = {
     "decode": Bench((50_000, 10_000)),
     "judge": Bench(),
     "phases": Bench((1_000_000, 200_000), needs_kafka=True),
-    "judge": Bench(module="judge_steps"),
     "latency": Bench(needs_kafka=True),
     "scale": Bench((2_000_000, 200_000), needs_kafka=True),
     "memory": Bench((300_000, 50_000), needs_kafka=True),
@@ -58,7 +56,7 @@ def run_bench(name: str, options: Options, told: Told, words: Sequence[str] = ()
         events = options.events or bench.events[options.short]
         chosen = options._replace(bootstrap=bootstrap, events=events)
         told.line("\n".join(about := machine(bootstrap, core_to_pin())))
-        result: Result = import_module(f"driftline.bench.{bench.module or name}").run(chosen, told)
+        result: Result = import_module(f"driftline.bench.{name}").run(chosen, told)
     command = shlex.join(["driftline", "bench", name, *words])
     lines = (*about, *result.machine)
     return msgspec.structs.replace(result, machine=lines, command=command, taken=now())
