@@ -1,7 +1,8 @@
 """Resident memory of a worker's two roles, over models of 1,000 and 20,000 streams.
 
 A stream is one channel in one slice. The roles read a filled topic to its end; a figure is the
-most that a process had resident (VmHWM), the compiled code and the libraries included.
+most that a process had resident (VmHWM), the compiled code and the libraries included. The
+bound is what the role itself worked out and logged at its start, with what it had then.
 """
 
 from driftline.bench.events import Shape
@@ -30,7 +31,11 @@ def run(options: Options, told: Told) -> Result:
             figures[f"{name}: streams of the profile"] = len(where.profile.streams)
         found = {"observe": worked.observe_bytes_max, "judge": worked.judge_bytes_max}
         figures |= {f"{name}: {role} MiB": most / _MIB for role, most in found.items()}
-        figures[f"{name}: largest role MiB"] = max(found.values()) / _MIB
+        largest = max(found, key=lambda role: found[role])
+        bounds = {"observe": worked.observe_bound_bytes, "judge": worked.judge_bound_bytes}
+        figures |= {f"{name}: {role} bound MiB": most / _MIB for role, most in bounds.items()}
+        figures[f"{name}: largest role MiB"] = found[largest] / _MIB
+        figures[f"{name}: bound MiB"] = bounds[largest] / _MIB
         told.line(f"{name}: " + ", ".join(f"{k} {v / _MIB:,.0f} MiB" for k, v in found.items()))
     return Result(
         bench="memory", says=__doc__.partition("\n\n")[2].strip(), unit="MiB", figures=figures

@@ -44,6 +44,8 @@ class _Line(msgspec.Struct):
     event: str = ""
     timestamp: str = ""
     partitions: list[str] = []
+    memory_bound_bytes: int = 0
+    rss_bytes: int = 0
 
 
 def pinned(core: int | None, command: Sequence[str]) -> list[str]:
@@ -90,11 +92,8 @@ class Process:
         """
         deadline = time.monotonic() + within_seconds
         while True:
-            for line in self._log.read_bytes().splitlines():
-                with contextlib.suppress(msgspec.MsgspecError, ValueError):
-                    found = msgspec.json.decode(line, type=_Line)
-                    if found.event == event:
-                        return datetime.fromisoformat(found.timestamp).timestamp()
+            for line in self._lines(event):
+                return datetime.fromisoformat(line.timestamp).timestamp()
             self.check_alive()
             if time.monotonic() > deadline:
                 raise self._error(f"was not ready within {within_seconds:g} s")
@@ -103,12 +102,22 @@ class Process:
     def assigned(self) -> frozenset[str]:
         """Give the partitions that it took last; none if it has not said so yet."""
         partitions: list[str] = []
+        for line in self._lines("assigned", "revoked"):
+            partitions = line.partitions if line.event == "assigned" else []
+        return frozenset(partitions)
+
+    def bound_bytes(self) -> float:
+        """Give the most memory that it says it can take; nan if it has not said so."""
+        said = [line.memory_bound_bytes + line.rss_bytes for line in self._lines("memory")]
+        return said[-1] if said else math.nan
+
+    def _lines(self, *events: str) -> Iterator[_Line]:
+        """Give the lines that it has logged of some events."""
         for line in self._log.read_bytes().splitlines():
             with contextlib.suppress(msgspec.MsgspecError, ValueError):
                 found = msgspec.json.decode(line, type=_Line)
-                if found.event in {"assigned", "revoked"}:
-                    partitions = found.partitions if found.event == "assigned" else []
-        return frozenset(partitions)
+                if found.event in events:
+                    yield found
 
     def cpu_seconds(self) -> float:
         """Give the processor time that it has used; nan where the system does not tell."""

@@ -30,6 +30,8 @@ class Worked(NamedTuple):
     judge_cpu_seconds: float
     observe_bytes_max: float
     judge_bytes_max: float
+    observe_bound_bytes: float
+    judge_bound_bytes: float
 
     @property
     def rate(self) -> float:
@@ -69,6 +71,8 @@ def run_worker(
             judge.cpu_seconds() - begun.judge_cpu,
             max(one.memory_bytes("VmHWM") for one in observes),
             judge.memory_bytes("VmHWM"),
+            max(one.bound_bytes() for one in observes),
+            judge.bound_bytes(),
         )
     check_counts(place)
     log.clear(keep_events=True)
