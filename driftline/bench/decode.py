@@ -10,28 +10,41 @@ msgspec   a struct of only the needed fields, unchecked otherwise
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 import orjson
 
 from detectors.events import Limits
+from detectors.profile import ProfileBook
 from driftline.bench.events import FEATURES, events
 from driftline.bench.options import Options
+from driftline.bench.place import Wanted, fitted
 from driftline.bench.results import Ratio, Result, Told, interleaved
+from stream.config import Config
 from stream.decode.json_events import decode
+from stream.decode.scan.scanner import Scanner
 from stream.decode.strict import decode_strict
+from stream.records import Records
 
-__all__ = ["contenders", "run"]
+__all__ = ["Batch", "contenders", "run"]
 
 _BATCH = 2_000
-Values = Sequence[bytes]
+
+
+class Batch(NamedTuple):
+    """Hold some events, one by one and in one buffer, as a fetch brings them."""
+
+    values: Sequence[bytes]
+    records: Records
 
 
 def run(options: Options, told: Told) -> Result:
     """Let every decoder take the same batches in each round."""
     values = [value for chunk in events(options.events, options.seed) for value in chunk]
-    batches = [values[i : i + _BATCH] for i in range(0, len(values), _BATCH)]
+    parts = [values[i : i + _BATCH] for i in range(0, len(values), _BATCH)]
+    batches = [Batch(part, Records.of_values(part)) for part in parts]
     measures = {name: _measure(each, batches) for name, each in contenders().items()}
     rounds = tuple(interleaved(measures, options.rounds, told))
     mean_bytes = sum(map(len, values)) / len(values)
@@ -41,6 +54,9 @@ def run(options: Options, told: Told) -> Result:
         unit="events/s",
         rounds=rounds,
         ratios=(
+            Ratio("scanner / typed", "scanner", ("typed",)),
+            Ratio("scanner / orjson", "scanner", ("orjson",)),
+            Ratio("scanner / msgspec", "scanner", ("msgspec",)),
             Ratio("typed / strict", "typed", ("strict",)),
             Ratio("typed / orjson", "typed", ("orjson",)),
         ),
@@ -48,15 +64,25 @@ def run(options: Options, told: Told) -> Result:
     )
 
 
-def contenders() -> dict[str, Callable[[Values], Any]]:
-    """Give every decoder as a function of a batch of values."""
+def contenders() -> dict[str, Callable[[Batch], int]]:
+    """Give every decoder as a function of a batch that says how many events it took."""
     limits = Limits()
     needed = _needed()
+    book = ProfileBook()
+    book.add(fitted(Wanted(0), Config()), 0)
+    scanner = Scanner(book, limits)
+
+    def scanned(batch: Batch) -> int:
+        rows = np.arange(len(batch.records))
+        taken, _ = scanner.scan(batch.records, rows, None)
+        return sum(len(piece.rows) for piece in taken)
+
     return {
-        "typed": lambda values: decode(values, None, limits),
-        "strict": lambda values: [decode_strict(value, None, limits) for value in values],
-        "orjson": lambda values: [orjson.loads(value) for value in values],
-        "msgspec": lambda values: [needed(value) for value in values],
+        "scanner": scanned,
+        "typed": lambda batch: len(decode(batch.values, None, limits).events),
+        "strict": lambda batch: len([decode_strict(v, None, limits) for v in batch.values]),
+        "orjson": lambda batch: len([orjson.loads(v) for v in batch.values]),
+        "msgspec": lambda batch: len([needed(v) for v in batch.values]),
     }
 
 
@@ -69,13 +95,12 @@ def _needed() -> Callable[[bytes], Any]:
     return msgspec.json.Decoder(event).decode
 
 
-def _measure(each: Callable[[Values], Any], batches: Sequence[Values]) -> Callable[[], float]:
+def _measure(each: Callable[[Batch], int], batches: Sequence[Batch]) -> Callable[[], float]:
     each(batches[0])  # compiles
 
     def measure() -> float:
         started = time.process_time()
-        for batch in batches:
-            each(batch)
-        return sum(map(len, batches)) / (time.process_time() - started)
+        events = sum(each(batch) for batch in batches)
+        return events / (time.process_time() - started)
 
     return measure

@@ -15,15 +15,15 @@ from pathlib import Path
 
 import numpy as np
 import orjson
-from detectors.summary.sums import Sums
-from stream.decode.scan.scanner import Scanner
 
 from detectors.errors import DriftlineError
 from detectors.layout import layout_of
 from detectors.profile import ProfileBook
+from detectors.summary.sums import Sums
 from driftline.bench.raw_fetch import RawFetch
 from stream.batching import BATCH_RECORDS
 from stream.config_file import load_config
+from stream.decode.scan.scanner import Scanner
 from stream.fitting import load_file
 from stream.record_batches import split, walk
 from stream.records import Records

@@ -24,7 +24,17 @@ from driftline.bench.results import Ratio, Result, Told, interleaved
 from driftline.bench.workers import Worked, run_worker
 from stream import localkafka
 
-__all__ = ["HOT", "RECORDS", "Measured", "is_local", "own_setting", "run", "run_limit", "run_naive"]
+__all__ = [
+    "HOT",
+    "RECORDS",
+    "Limit",
+    "Measured",
+    "is_local",
+    "own_setting",
+    "run",
+    "run_limit",
+    "run_naive",
+]
 
 HOT, RECORDS = "hot path", "record path"
 _START_SECONDS = 120.0
