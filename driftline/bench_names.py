@@ -40,7 +40,6 @@ In one process; processor time counts.""",
 
 Merging, finalising, blocks, all detectors and the policy, where every stream completes a block in
 every bucket; and with the metric records of all of them. Processor time counts, of one core.""",
-    "judge": """How long is the judge's step for a bucket of 20,000 streams?""",
     "phases": """Where do the microseconds of an event go?""",
     "latency": """How long is it from an event to its alert, beyond bucket, lateness and pane?
 
