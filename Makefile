@@ -34,7 +34,7 @@ lint: $(BIN)/.installed  ## Check style (ruff) and types (mypy, strict)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-chaos: setup  ## Kill, stop and partition workers and brokers under load, on a real Kafka (30 minutes)
+chaos: setup  ## Kill, stop and partition workers and brokers under load, on a real Kafka (20 minutes)
 	$(say) 'Chaos on a real Kafka'
 	@$(BIN)/python -m tests.chaos --full
 

@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,17 @@ from kafka.admin import KafkaAdminClient
 from live import as_json, config_file, driftline, poisoned, worker, write_lines
 from logs import Shift, events, profile
 
+from detectors.panes import Header, decode_part
 from detectors.profile import render
 from stream.config_file import load_config
+from stream.connection import Connection
+from stream.names import TopicNames
 from stream.routing import summaries_partition
-from tests.accounts import snapshots
+from tests.accounts import read_all, snapshots
 from tests.chaos.gauge import Gauge
+
+# Two runs of a worker each, one after the other.
+pytestmark = pytest.mark.timeout(300)
 
 EVENTS = 6_000
 GAP = 300
@@ -105,3 +112,30 @@ def test_summaries_deleted_before_they_were_judged_are_refused_with_both_offsets
     told = refused(config)
     assert f"{topic_prefix}.summaries[{home}] goes on at offset {next_offset}" in told
     assert f"the topic begins at {begins}" in told
+
+
+def test_after_the_groups_are_gone_observe_goes_on_behind_the_last_pane_in_summaries(
+    bootstrap: str, topic_prefix: str, config: Path
+) -> None:
+    names = TopicNames(topic_prefix)
+    with closing(KafkaAdminClient(bootstrap_servers=bootstrap)) as admin:
+        admin.delete_groups([names.observe_group, names.judge_group])
+        assert not admin.list_group_offsets(names.observe_group)[names.observe_group]
+    # What was observed is not read again: it need not be there any more.
+    for partition in range(4):
+        delete(bootstrap, names.events, partition)
+    run(config, half(1))
+    panes: dict[int, list[Header]] = {}
+    for record in asyncio.run(read_all(Connection(bootstrap), names.summaries)):
+        header = decode_part(record.value).header
+        if record.partition == summaries_partition("shop", 4):
+            panes.setdefault(header.partition, []).append(header)
+    assert len(panes) == 4
+    for found in panes.values():
+        for before, header in pairwise(found):
+            assert header.a == before.o + 1
+            assert header.w_before == before.w_after
+    judged = [one.state for one in asyncio.run(snapshots(load_config(config, {})))]
+    counts = [m.counts for state in judged for m in state.models.values()]
+    assert sum(one.late for one in counts) == 0
+    assert sum(one.judged for one in counts) > EVENTS - GAP - 500
