@@ -6,10 +6,12 @@ Every term is a limit of the code times the number of things that are held at on
               fetching, and the envelopes that the role has not processed
     decoded   10 x bytes of a batch: its values, and the events made of them
     columns   partitions x 2 x records of a pane x bytes of an event's columns, of the widest
-              profile: gathered, and put together when the pane ends
+              profile: events that wait for room in the sums, and are put together at the end
+    sums      partitions x bytes of every profile's dense sums
     cells     records of a pane x bytes of an event's cell, if each event has a bucket of its own:
-              of the pane that observe delivers, or of a pane of each partition that waits in judge
-    waiting   partitions x panes ahead x bytes of a full cell: partials of buckets still open
+              of the pane that observe delivers
+    waiting   partitions x (panes ahead x bytes of a full cell + cells of such a pane), at most
+              judge.pending_bytes_max: partials of buckets still open
     state     3 x bytes of every model's arrays: at work, as a snapshot's copy, and packed
     sent      records on their way to the broker
     overhead  of the allocator, connections, and code that runs for the first time
@@ -21,21 +23,20 @@ most `record_batches.BATCH_BYTES_MAX`; a profile that is pushed later adds terms
 from collections.abc import Sequence
 from pathlib import Path
 
-from detectors.events import Limits
 from detectors.judge import ModelJudge
 from detectors.layout import layout_of
 from detectors.panes import RECORDS_MAX
 from detectors.policy import Policy
 from detectors.profile import Profile, ProfileBook
 from detectors.summary.cells import CELL_BYTES_MAX
+from detectors.summary.sums import Sums
 from stream.batching import BATCH_RECORDS
-from stream.config import JudgeConfig
+from stream.config import Config
 from stream.outbox import IN_FLIGHT_MAX
 from stream.role import KafkaSettings
 
 __all__ = ["judge_bound", "observe_bound", "profiles_at_work", "rss_bytes"]
 
-_AHEAD_PANES = JudgeConfig().max_ahead_panes
 # An event of many short names takes most: a name, a number and a place in a table for each.
 _DECODED = 10
 _SENT_BYTES = 4_096
@@ -45,27 +46,32 @@ _CELL_BYTES, _STREAM_BYTES = 200, 10
 
 
 def observe_bound(
-    profiles: Sequence[Profile], limits: Limits, settings: KafkaSettings, partitions: int
+    profiles: Sequence[Profile], config: Config, settings: KafkaSettings, partitions: int
 ) -> dict[str, int]:
     """Bound what observe adds to its memory if it owns all partitions of events, by term."""
-    batch = min(settings.fetch_bytes_max, BATCH_RECORDS * limits.event_bytes)
+    batch = min(settings.fetch_bytes_max, BATCH_RECORDS * config.limits.event_bytes)
     return {
         "fetched": _fetched(settings, partitions),
         "decoded": _DECODED * batch,
         "columns": partitions * 2 * RECORDS_MAX * max(map(_row_bytes, profiles), default=0),
-        "cells": RECORDS_MAX * max(map(_event_bytes, profiles), default=0),
+        "sums": partitions * sum(Sums(layout_of(profile)).nbytes for profile in profiles),
+        "cells": _sparse_pane_bytes(profiles),
         "overhead": _OVERHEAD_BYTES,
     }
 
 
 def judge_bound(
-    profiles: Sequence[Profile], settings: KafkaSettings, partitions: tuple[int, int]
+    profiles: Sequence[Profile],
+    config: Config,
+    settings: KafkaSettings,
+    partitions: tuple[int, int],
 ) -> dict[str, int]:
     """Bound what judge adds for so many partitions of events and of summaries, by term."""
+    dense = config.judge.max_ahead_panes * sum(map(_full_cell_bytes, profiles))
+    waiting = partitions[0] * (dense + _sparse_pane_bytes(profiles))
     return {
         "fetched": _fetched(settings, partitions[1]),
-        "cells": partitions[0] * RECORDS_MAX * max(map(_event_bytes, profiles), default=0),
-        "waiting": partitions[0] * _AHEAD_PANES * sum(map(_full_cell_bytes, profiles)),
+        "waiting": min(waiting, config.judge.pending_bytes_max),
         "state": 3 * sum(map(_state_bytes, profiles)),
         "sent": IN_FLIGHT_MAX * _SENT_BYTES,
         "overhead": _OVERHEAD_BYTES,
@@ -98,6 +104,11 @@ def _row_bytes(profile: Profile) -> int:
     """Count the bytes of an event's columns: numbers, codes, slices, bucket and weight."""
     layout = layout_of(profile)
     return 8 * layout.numeric + 4 * (layout.channels - layout.numeric + _groups(profile)) + 16
+
+
+def _sparse_pane_bytes(profiles: Sequence[Profile]) -> int:
+    """Bound the bytes of a full pane's cells if each event has a bucket of its own."""
+    return RECORDS_MAX * max(map(_event_bytes, profiles), default=0)
 
 
 def _event_bytes(profile: Profile) -> int:

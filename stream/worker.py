@@ -113,8 +113,8 @@ def run_worker_role(name: str, config: Config, metrics_port: int | None) -> int:
     def bound() -> dict[str, int]:
         profiles = profiles_at_work(role.book)
         if isinstance(role, ObserveRole):
-            return observe_bound(profiles, config.limits, settings, partitions[0])
-        return judge_bound(profiles, settings, partitions)
+            return observe_bound(profiles, config, settings, partitions[0])
+        return judge_bound(profiles, config, settings, partitions)
 
     return run_role(_Observed(role, connection, metrics_port, bound), settings)  # type: ignore[arg-type]
 

@@ -142,6 +142,11 @@ class Sums:
         self._used = 0
         self._held: list[Columns] = []
 
+    @property
+    def nbytes(self) -> int:
+        """Count the bytes of the dense sums: fixed, however many events are added."""
+        return sum(array.nbytes for array in self._dense)
+
     def add(self, columns: Columns) -> None:
         """Count events."""
         arrays = (

@@ -21,7 +21,7 @@ READERS |= {"read_text", "read_bytes", "GzipFile"}
 
 FUZZED = {
     "detectors/alert.py:instant_ms": "ledger",
-    "detectors/panes.py:decode_part": "part",
+    "detectors/panes.py:_decoded": "part",
     "detectors/profile.py:load": "profile",
     "detectors/summary/cells.py:add_cell": "part",
     "driftline/options.py:time_ms": "bound",

@@ -80,9 +80,10 @@ def test_a_hard_load_takes_no_more_than_was_told_and_not_much_less(
         live.eventually(lambda: len(told(log)) == 2, "both roles tell their bound")
         live.eventually(lambda: count(bootstrap, topics.summaries) > 10, "a large pane")
         live.eventually(lambda: count(bootstrap, topics.metrics) > 100, "the judge's work")
+    # The load is not the worst of everything at once: half a pane, and a third of it sparse.
     for role, found in told(log).items():
         grown, bound = peaks.most[role] - found["rss_bytes"], found["memory_bound_bytes"]
-        assert bound / 4 < grown <= bound, (role, grown, found)
+        assert bound / 5 < grown <= bound, (role, grown, found)
 
 
 def count(bootstrap: str, topic: str) -> int:

@@ -23,6 +23,7 @@ from detectors.summary.cells import Moments, add_cell
 from stream.batching import batch_of
 from stream.checkpoint import pack, unpack
 from stream.config import Config, semantics_of
+from stream.decode.scan.scanner import Scanner
 from stream.metrics import ObserveSeries
 from stream.records import Records
 from tests.soak.traffic import HEAVY_USER, START_MS, Stencil, Traffic, appended, profile
@@ -61,6 +62,7 @@ class Core:
         self.observers = [
             Observer(("events", p, partitions), self.book, PANE_MS) for p in range(partitions)
         ]
+        self.scanner = Scanner(self.book, CONFIG.limits)
         self.monitor = self._monitor()
         self.series = ObserveSeries()
         self.counts: Counter[str] = Counter()
@@ -73,7 +75,7 @@ class Core:
 
     def feed(self, partition: int, records: Records) -> None:
         """Decode and observe records, and judge the panes that end in them."""
-        for pane in self.observers[partition].feed(batch_of(records, CONFIG)):
+        for pane in self.observers[partition].feed(batch_of(records, CONFIG, self.scanner)):
             self._count(pane)
             # As the judge gets it: through bytes.
             part = decode_part(Part(pane.header, pane.entries).encode())

@@ -6,17 +6,17 @@ import numpy as np
 from logs import SEMANTICS, book, profile
 
 from detectors.columns import Extractor
-from detectors.events import Limits
 from detectors.monitor import Monitor
 from detectors.observe import Observer
 from detectors.profile import ProfileBook, seal
 from stream import memory
+from stream.config import Config
 from stream.connection import Connection
 from stream.memory import judge_bound, observe_bound, profiles_at_work, rss_bytes
 from stream.role import KafkaSettings
 
 SETTINGS = KafkaSettings(connection=Connection("localhost:9092"))
-LIMITS = Limits()
+CONFIG = Config()
 
 
 def test_the_columns_of_events_take_no_more_than_their_term() -> None:
@@ -56,14 +56,17 @@ def test_more_of_anything_needs_more() -> None:
     wide = [profile(), seal(msgspec.structs.replace(profile(), model="toys"))]
 
     def judge(profiles: list, partitions: tuple[int, int]) -> int:
-        return sum(judge_bound(profiles, SETTINGS, partitions).values())
+        return sum(judge_bound(profiles, CONFIG, SETTINGS, partitions).values())
 
     def observe(profiles: list, partitions: int) -> int:
-        return sum(observe_bound(profiles, LIMITS, SETTINGS, partitions).values())
+        return sum(observe_bound(profiles, CONFIG, SETTINGS, partitions).values())
 
     assert observe([], 1) < observe(wide, 1) < observe(wide, 2)
     assert judge([], (1, 1)) < judge(wide[:1], (1, 1)) < judge(wide, (1, 1))
     assert judge(wide, (1, 1)) < judge(wide, (2, 1)) < judge(wide, (2, 2))
+    assert (
+        judge_bound(wide, CONFIG, SETTINGS, (900, 1))["waiting"] == CONFIG.judge.pending_bytes_max
+    )
 
 
 def test_of_many_profiles_of_a_model_two_are_at_work() -> None:
