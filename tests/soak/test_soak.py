@@ -12,6 +12,8 @@ from tests.soak.core import Core, bounds, soak
 from tests.soak.watch import MIB, Sample, problems
 
 STEADY = [Sample(1_000 * i, 200 * MIB, 10, 4, 50, 20_000) for i in range(41)]
+# The first of them may compile the scanner.
+pytestmark = pytest.mark.timeout(600)
 RSS_MAX, SLOPE_MAX = 64 * MIB, 16 * MIB
 
 
@@ -28,12 +30,12 @@ def test_nothing_grows_in_the_core_and_every_record_is_counted() -> None:
 
 
 def test_names_and_values_without_end_are_folded_and_counted() -> None:
-    run, found, expected = bounds(40_000, silent)
+    run, found, expected = bounds(20_000, silent)
     assert problems(run.samples, RSS_MAX, SLOPE_MAX) == []
     assert {name: found[name] for name in expected} == dict(expected)
-    assert expected["feature"] == 40_000
-    assert expected["segment"] > 30_000
-    assert 0.15 < expected["heavy"] / 40_000 < 0.25
+    assert expected["feature"] == 20_000
+    assert expected["segment"] > 15_000
+    assert 0.15 < expected["heavy"] / 20_000 < 0.25
 
 
 kept: list[Any] = []
