@@ -12,7 +12,7 @@ from detectors.columns import Columns
 from detectors.layout import Layout, layout_of
 from detectors.profile import Channel, Profile, Reference, Span, Stream
 from detectors.summary.cells import CELL_BYTES_MAX, Cell, Moments, add_cell
-from detectors.summary.sums import summarise
+from detectors.summary.sums import Sums, summarise
 
 NONE = Reference((), 0.0, 0.0, 0, 0.0, 0.0, (), (), (), 0.0, 1.0)
 CHANNELS = (
@@ -71,6 +71,24 @@ def rows(of: Columns, which: np.ndarray) -> Columns:
         slices=of.slices[which],
         weights=of.weights[which],
     )
+
+
+@given(columns(), st.integers(1, 20))
+def test_events_without_slices_are_counted_the_same(of: Columns, times: int) -> None:
+    """Channel by channel, in blocks, as one event at a time; twice, into sums that are there."""
+    some = rows(of, np.tile(np.arange(len(of)), times))
+    n = len(some)
+    alone = np.full((n, 1), -1, np.int32)
+    one_by_one = replace(some, buckets=np.full(n, 5), weights=np.ones(n, np.int64), slices=alone)
+    plain = replace(one_by_one, slices=np.empty((n, 0), np.int32))
+    found = []
+    for each in (one_by_one, plain):
+        sums = Sums(LAYOUT)
+        sums.add(each)
+        sums.add(each)
+        found.append(sums.cells())
+    assert found[0] == found[1]
+    assert found[0][0].events == 2 * n
 
 
 @dataclass
