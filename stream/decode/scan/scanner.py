@@ -64,6 +64,8 @@ class Scanner:
         `rows` int64[m], rising, are the records that may be events; `record_ms` int64[n] is what
         their times are held against, None where there is nothing.
         """
+        if not len(rows):  # nothing but ticks
+            return [], rows
         if record_ms is None:
             latest_ms = np.full(len(records), FOREVER, np.int64)
         else:

@@ -5,12 +5,15 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import scans
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detectors.profile import ProfileBook
 from stream.decode.scan.scanner import Scanner
+from stream.records import Records
 
 POISON = sorted((Path(__file__).parents[1] / "poison").rglob("*.json"))
 EVENT: dict[str, Any] = {
@@ -139,3 +142,10 @@ def test_a_profile_that_comes_is_used_and_one_that_is_replaced_is_not() -> None:
     for profile in (scans.shop(), scans.later(), scans.shop()):
         held.add(profile, 0)
         assert len(scans.assert_same(values, scanner=scanner, held=held)) == len(values)
+
+
+@pytest.mark.parametrize("held", [scans.book(), ProfileBook()])
+def test_records_that_are_all_ticks_leave_nothing(held: ProfileBook) -> None:
+    records, none = Records.of_values([b"", b""]), np.zeros(0, np.int64)
+    pieces, left = Scanner(held, scans.LIMITS).scan(records, none, np.zeros(2, np.int64))
+    assert (pieces, left.tolist()) == ([], [])
