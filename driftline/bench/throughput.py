@@ -12,6 +12,7 @@ same one core (the broker is not pinned); so what else the machine does meets al
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from typing import TypeVar
 
 import msgspec
 
@@ -38,6 +39,7 @@ __all__ = [
 
 HOT, RECORDS = "hot path", "record path"
 _START_SECONDS = 120.0
+_Run = TypeVar("_Run")
 RATIOS = (
     Ratio("hot path / naive", HOT, ("naive",)),
     Ratio("record path / naive", RECORDS, ("naive",)),
@@ -59,6 +61,13 @@ class Measured(msgspec.Struct, frozen=True):
         return self.events / self.seconds
 
 
+class Limit(Measured, frozen=True):
+    """Hold what the bare loop measured: also what it left to the slow way, and its phases."""
+
+    left: int
+    phases: dict[str, float]
+
+
 def run(options: Options, told: Told) -> Result:
     """Fill the topics, and run all contenders in each round; nothing stays on the broker.
 
@@ -74,9 +83,10 @@ def run(options: Options, told: Told) -> Result:
         zstd = stack.enter_context(place(packed, options.bootstrap, told, plain.profile))
         counter = iter(range(1, options.rounds + 1))
         cpu: dict[str, list[Worked]] = {}
+        bare: list[Limit] = []
 
         def own(name: str, where: Place, environ: Mapping[str, str]) -> Callable[[], float]:
-            return lambda: _kept(cpu, name, run_worker(where, environ)).rate
+            return lambda: _kept(cpu.setdefault(name, []), run_worker(where, environ)).rate
 
         contenders: dict[str, Callable[[], float]] = {
             "naive": lambda: run_naive(plain, options, next(counter)).rate,
@@ -86,7 +96,7 @@ def run(options: Options, told: Told) -> Result:
         }
         not_run = {}
         if is_local(options.bootstrap):
-            contenders["no Faust"] = lambda: run_limit(plain).rate
+            contenders["no Faust"] = lambda: _kept(bare, run_limit(plain)).rate
         else:
             not_run["no Faust"] = "the bare loop reads from one local broker only"
         rounds = tuple(interleaved(contenders, options.rounds, told))
@@ -96,14 +106,14 @@ def run(options: Options, told: Told) -> Result:
         unit="events/s",
         rounds=rounds,
         ratios=RATIOS,
-        figures=_cpu_figures(cpu),
+        figures=_cpu_figures(cpu) | _share(cpu, bare),
         not_run=not_run,
     )
 
 
-def _kept(found: dict[str, list[Worked]], name: str, worked: Worked) -> Worked:
-    found.setdefault(name, []).append(worked)
-    return worked
+def _kept(found: list[_Run], run: _Run) -> _Run:
+    found.append(run)
+    return run
 
 
 def _cpu_figures(cpu: Mapping[str, list[Worked]]) -> dict[str, float]:
@@ -116,6 +126,18 @@ def _cpu_figures(cpu: Mapping[str, list[Worked]]) -> dict[str, float]:
         figures[f"{name}: observe MiB"] = max(one.observe_bytes_max for one in runs) / 2**20
         figures[f"{name}: judge MiB"] = max(one.judge_bytes_max for one in runs) / 2**20
     return figures
+
+
+def _share(cpu: Mapping[str, list[Worked]], bare: list[Limit]) -> dict[str, float]:
+    """Compare the bare loop with observe alone, which does the same work: by processor time."""
+    if not bare:
+        return {}
+    limit = min(sum(one.phases.values()) / one.events for one in bare)
+    observe = min(one.observe_cpu_seconds / one.events for one in cpu[HOT])
+    return {
+        "no Faust: cpu us/event": limit * 1e6,
+        "share of the limit, observe alone, by processor time": limit / observe,
+    }
 
 
 def own_setting(path: str) -> dict[str, str]:
@@ -132,13 +154,6 @@ def run_naive(where: Place, options: Options, number: int) -> Measured:
     arguments += ["--seconds", str(options.naive_seconds)]
     line = _own(where, "driftline.bench.naive", arguments, options.naive_seconds)
     return msgspec.json.decode(line, type=Measured)
-
-
-class Limit(Measured, frozen=True):
-    """Hold what the bare loop measured: also what it left to the slow way, and its phases."""
-
-    left: int
-    phases: dict[str, float]
 
 
 def run_limit(where: Place) -> Limit:
