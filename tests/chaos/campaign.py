@@ -27,6 +27,9 @@ def campaign(
                 if left := processes_naming(directory / "chaos-"):
                     outcome.wrong += [f"left behind: {process}" for process in left]
                 done.append(outcome)
+                tell(f"  lost {outcome.lost}, doubled {outcome.doubled}")
+                for line in outcome.wrong:
+                    tell(f"  WRONG: {line}")
         if left := processes_naming(directory):
             done[-1].wrong += [f"left behind: {process}" for process in left]
     return done

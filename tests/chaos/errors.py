@@ -32,8 +32,9 @@ ALLOWED = (
     ),
     Allowed(
         r"^(Failed fetch messages from 1|Error sending HeartbeatRequest to node 1"
-        r"|Heartbeat send request failed|Group Coordinator Request failed)\b"
-        r".*(KafkaConnectionError|NodeNotReadyError|RequestTimedOutError)",
+        r"|Heartbeat send request failed|Group Coordinator Request failed"
+        r"|Unable connect to node with id 1|Unable to update metadata from \[1\])"
+        r".* logger=aiokafka",
         r"the broker|broker stopped",
         "aiokafka finds no broker, says so, and asks again until there is one",
     ),

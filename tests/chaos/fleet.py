@@ -18,7 +18,7 @@ from tests import live
 __all__ = ["Fleet", "Worker", "processes_naming"]
 
 T = TypeVar("T")
-_WAIT_SECONDS_MAX = 60.0
+_WAIT_SECONDS_MAX = 120.0
 
 
 @dataclass
@@ -115,13 +115,6 @@ class Fleet:
                     assert time.monotonic() < deadline, f"no partitions for {role}: {worker.log}"
                     time.sleep(0.2)
 
-    def any_role(self, role: str) -> tuple[Worker, int]:
-        """Choose a role that has partitions; wait for one if need be."""
-        return self._wait_for(
-            lambda: [(one, one.roles()[role]) for one in self.workers if one.owned(role)],
-            f"{role} with partitions",
-        )
-
     def _wait_for(self, look: Callable[[], list[T]], what: str) -> T:
         """Choose one of what is found, as soon as there is any."""
         deadline = time.monotonic() + _WAIT_SECONDS_MAX
@@ -148,7 +141,10 @@ class Fleet:
 
     def kill_role(self, role: str) -> None:
         """Kill one role with -9, as the kernel does when memory is short."""
-        _, pid = self.any_role(role)
+        pid = self._wait_for(
+            lambda: [one.roles()[role] for one in self.workers if one.owned(role)],
+            f"{role} with partitions",
+        )
         os.kill(pid, signal.SIGKILL)
 
     def kill_worker(self) -> None:
