@@ -22,9 +22,9 @@ from stream.config import Config, semantics_of
 from stream.connection import Connection, connection_of
 from stream.control import Control
 from stream.decode.scan.scanner import Scanner
+from stream.fetching import parses_in_place
 from stream.judging import Judging, Totals
 from stream.names import TopicNames
-from stream.records import Records
 from stream.topic_ranges import Bound, OffsetRange, TopicRanges
 from stream.topics import partition_counts
 
@@ -88,7 +88,8 @@ class Replay:
             If the range is not there, the log has a gap, or Kafka does not answer.
         """
         connection = connection_of(self._config.kafka)
-        async with TopicRanges(connection, self._topic) as log:
+        in_place = parses_in_place(self._config.kafka.fetch)
+        async with TopicRanges(connection, self._topic, in_place=in_place) as log:
             self.ranges = await log.find(start, end)
             await self._begin(connection)
             summaries = self._topic == self._names.summaries
@@ -127,8 +128,9 @@ class Replay:
         """Judge the parts of the summaries topic."""
         async for partition, records in log.read(self.ranges):
             on_records(len(records))
-            for record in records:
-                for effect in self._judging.apply(partition, decode_part(record.value or b"")):
+            for row in range(len(records)):
+                part = decode_part(records.value(row) or b"")
+                for effect in self._judging.apply(partition, part):
                     yield effect
 
     async def _panes(
@@ -142,9 +144,8 @@ class Replay:
         scanner, ticked = Scanner(self._book, self._config.limits), False
         async for partition, records in log.read(self.ranges):
             on_records(len(records))
-            gathered = Records.of(records)
-            for first in range(0, len(gathered), BATCH_RECORDS):
-                batch = batch_of(gathered[first : first + BATCH_RECORDS], self._config, scanner)
+            for first in range(0, len(records), BATCH_RECORDS):
+                batch = batch_of(records[first : first + BATCH_RECORDS], self._config, scanner)
                 ticked |= bool(batch.ticks.any())
                 for pane in observers[partition].feed(batch):
                     for effect in self._take(pane, applied):

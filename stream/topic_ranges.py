@@ -8,10 +8,13 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Any, NamedTuple, Self
 
-from aiokafka import ConsumerRecord, TopicPartition
+import numpy as np
+from aiokafka import TopicPartition
 
 from detectors.errors import ConfigError
 from stream.connection import Connection
+from stream.fetching import chunks_of, read_in_place
+from stream.records import Records
 from stream.topics import partition_count
 
 __all__ = ["Bound", "OffsetRange", "TopicRanges", "parse_bound"]
@@ -50,16 +53,19 @@ def parse_bound(text: str) -> Mapping[int, int]:
 class TopicRanges:
     """Read a range of every partition of a topic to its end, the one furthest behind first."""
 
-    def __init__(self, connection: Connection, topic: str) -> None:
-        """Prepare; `async with` connects."""
+    def __init__(self, connection: Connection, topic: str, *, in_place: bool = True) -> None:
+        """Prepare; `async with` connects.  `in_place`: see `stream.fetching`."""
         self._connection = connection
         self._topic = topic
+        self._in_place = in_place
 
     async def __aenter__(self) -> Self:
         """Connect; raise ServiceUnreachable if there is no such topic, or no Kafka."""
         count = await asyncio.to_thread(partition_count, self._connection, self._topic)
         self._partitions = [TopicPartition(self._topic, number) for number in range(count)]
         self._consumer = await self._connection.consumer()
+        if self._in_place:
+            read_in_place(self._consumer, len(self._partitions))
         self._consumer.assign(self._partitions)
         return self
 
@@ -104,9 +110,7 @@ class TopicRanges:
         found = await self._consumer.offsets_for_times(dict.fromkeys(self._partitions, bound))
         return {tp: last[tp] if at is None else at.offset for tp, at in found.items()}
 
-    async def read(
-        self, ranges: Collection[OffsetRange]
-    ) -> AsyncIterator[tuple[int, list[ConsumerRecord]]]:
+    async def read(self, ranges: Collection[OffsetRange]) -> AsyncIterator[tuple[int, Records]]:
         """Yield (partition, records) until every range is read.
 
         Holes in a log count as read.
@@ -121,8 +125,9 @@ class TopicRanges:
             behind = min(open_.values()) + _STEP_MS
             wanted = [tp for tp, at in open_.items() if at <= behind]
             batches = await self._consumer.getmany(*wanted, timeout_ms=_POLL_MS)
-            for tp, records in batches.items():
-                kept = [record for record in records if record.offset < ends[tp]]
-                open_[tp] = max(open_[tp], records[-1].timestamp)
-                if kept:
-                    yield tp.partition, kept
+            for tp, drained in batches.items():
+                for records in chunks_of(drained, gathered=True):
+                    open_[tp] = max(open_[tp], int(records.times_ms[-1]))
+                    kept = records[: int(np.searchsorted(records.offsets, ends[tp]))]
+                    if len(kept):
+                        yield tp.partition, kept

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 import numpy as np
 import orjson
-from aiokafka import ConsumerRecord
+from aiokafka import ConsumerRecord, TopicPartition
 
 from detectors.alert import Alert, Incident, Metric, encode
 from detectors.observe import Batch, Observer, Pane
@@ -22,6 +22,7 @@ from stream.records import Records
 from stream.replay import Replay
 from stream.routing import parts_of
 from stream.topic_ranges import OffsetRange, TopicRanges
+from stream.topics import partition_count
 from tests.verifier import Account, Applied, LogFacts, Source, Verdict, applied_of, verify
 
 __all__ = [
@@ -123,9 +124,18 @@ def undisturbed(
 
 async def read_all(connection: Connection, topic: str) -> list[ConsumerRecord]:
     """Read a topic from its start to its present end."""
-    async with TopicRanges(connection, topic) as log:
-        ranges = await log.find(None, None)
-        return [record async for _, records in log.read(ranges) for record in records]
+    consumer = await connection.consumer()
+    found: list[ConsumerRecord] = []
+    try:
+        numbers = range(await asyncio.to_thread(partition_count, connection, topic))
+        consumer.assign(tps := [TopicPartition(topic, number) for number in numbers])
+        for tp, end in (await consumer.end_offsets(tps)).items():
+            while await consumer.position(tp) < end:
+                for records in (await consumer.getmany(timeout_ms=200)).values():
+                    found += records
+    finally:
+        await consumer.stop()
+    return found
 
 
 async def snapshots(config: Config) -> list[Restored]:
@@ -165,9 +175,8 @@ async def _facts(
     async with TopicRanges(connection, topic) as log:
         await log.find(None, None)
         async for partition, records in log.read(ranges):
-            gathered = Records.of(records)
-            for first in range(0, len(gathered), BATCH_RECORDS):
-                batch = batch_of(gathered[first : first + BATCH_RECORDS], config)
+            for first in range(0, len(records), BATCH_RECORDS):
+                batch = batch_of(records[first : first + BATCH_RECORDS], config)
                 take_batch(told, (topic, partition), batch)
                 batches.setdefault((topic, partition), []).append(batch)
     return {source: facts_of(found) for source, found in batches.items()}
