@@ -42,8 +42,8 @@ simulate: $(BIN)/.installed  ## Run 10,000 seeds of simulated faults through the
 	$(say) 'Simulation: 10,000 seeds'
 	@$(BIN)/python -m tests.simulation --seeds 10000
 
-fuzz: $(BIN)/.installed  ## Feed 1,000,000 mutated records to every decoder
-	$(say) 'Fuzzing: 1,000,000 cases'
+fuzz: $(BIN)/.installed  ## Feed 1,000,000 damaged inputs to every reader, 5,000,000 records to the scanner
+	$(say) 'Fuzzing: 1,000,000 cases, then 5,000,000 records'
 	@$(BIN)/python -m tests.fuzz --cases 1000000
 
 soak: setup  ## Watch memory and handles over 50M events in the core and 10M through Kafka
