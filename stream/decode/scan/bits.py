@@ -17,6 +17,7 @@ __all__ = [
     "HIGH_BITS",
     "ONES",
     "bits_of",
+    "bytes_at",
     "double_of",
     "doubles_at",
     "first_byte",
@@ -129,3 +130,4 @@ words_at: Any = _pointer(types.uint64)
 integers_at: Any = _pointer(types.int64)
 shorts_at: Any = _pointer(types.int32)
 doubles_at: Any = _pointer(types.float64)
+bytes_at: Any = _pointer(types.uint8)

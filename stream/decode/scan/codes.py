@@ -10,7 +10,8 @@ ATTRIBUTIONS: Final = 3
 METRICS: Final = 4
 PREDICTION: Final = 5
 PROBABILITIES: Final = 6
-OBJECTS: Final = 7
+# No object: the key of a name that no value has without an escape.
+ESCAPED: Final = 7
 # Further parts: the model's name, and from FIRST_PART on categories, segments and combinations.
 MODEL_PART: Final = 7
 FIRST_PART: Final = 8
@@ -64,7 +65,8 @@ CLASS_AT: Final = 8
 STRANGERS: Final = 11
 ROW_NUMBER: Final = 12
 MODEL_HASH: Final = 13
-FACTS: Final = 14
+SPARE_USED: Final = 14
+FACTS: Final = 15
 LABEL_NUMBER, CLASS_NUMBER, SCORE_NUMBER = range(3)
 NUMBERS: Final = 3
 
@@ -83,3 +85,7 @@ OTHER_TIME: Final = 3
 # Features of one row that the plan does not know: more of them are left to others.
 STRANGERS_MAX: Final = 256
 STRANGER_SLOTS: Final = 1024
+
+# Room for the strings of one row that have escapes, and what a load may read behind it.
+SPARE_BYTES: Final = 4096
+SPARE_PADDING: Final = 64

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from stream.decode.scan import codes
-from stream.decode.scan.bits import doubles_at, integers_at, load8, shorts_at, words_at
+from stream.decode.scan.bits import bytes_at, doubles_at, integers_at, load8, shorts_at, words_at
 from stream.decode.scan.names import COMBINED, find, same_text
 from stream.decode.scan.numbers import LONG, NUMBER
 from stream.decode.scan.plan import Pointers
@@ -163,6 +163,8 @@ def _pointers(tables: Any, state: Any, widths: Any) -> Any:
         minute=words_at(state.minute.ctypes.data),
         strangers=words_at(state.strangers.ctypes.data),
         stranger_rows=integers_at(state.stranger_rows.ctypes.data),
+        spare=bytes_at(state.spare.ctypes.data),
+        spare_address=np.uint64(state.spare.ctypes.data),
         numeric=widths[0],
         categorical=widths[1],
     )

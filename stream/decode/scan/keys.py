@@ -7,6 +7,7 @@ from numba import njit
 
 from stream.decode.scan import codes
 from stream.decode.scan.bits import load8, load64
+from stream.decode.scan.escapes import written_out
 from stream.decode.scan.names import find, mixed, same_text, text_words
 from stream.decode.scan.text import after_space, string_end
 
@@ -64,16 +65,19 @@ def _is_new(plan: Any, word: Any) -> bool:
 
 @njit(cache=True, error_model="numpy")
 def _looked_up(p: Any, end: Any, place: Any) -> Any:
-    """Read a name that was not expected; give its key, and its end (0 if it cannot be read)."""
+    """Read a name that was not expected; give its key, and what is behind it (0 if in doubt)."""
     plan, within = place
-    quote = string_end(p, end)
-    if quote == _ZERO or np.int64(quote - p) > plan.choices[codes.STRING_BYTES_MAX]:
+    start, behind = p, string_end(p, end) + _ONE
+    length = behind - p - _ONE
+    if behind == _ONE:
+        start, length, behind = written_out(p, end, plan)
+    if behind == _ZERO or np.int64(length) > plan.choices[codes.STRING_BYTES_MAX]:
         return np.int64(_UNKNOWN), _ZERO
-    first, last = text_words(p, quote - p)
-    key = find(plan.names, (first, last, quote - p), within, p)
-    if key < 0 and within == codes.FEATURES and not _is_new(plan, _hashed(p, quote)):
+    first, last = text_words(start, length)
+    key = find(plan.names, (first, last, length), within, start)
+    if key < 0 and within == codes.FEATURES and not _is_new(plan, _hashed(start, start + length)):
         return key, _ZERO
-    return key, quote
+    return key, behind
 
 
 @njit(cache=True, forceinline=True, error_model="numpy")
@@ -85,7 +89,7 @@ def read_name(p: Any, end: Any, previous: Any, place: Any) -> Any:
     p += _ONE
     key = plan.following[previous]
     if _expected(p, end, key, place):
-        p += plan.keys[key * codes.KEY_WORDS + codes.LENGTH]
+        p += plan.keys[key * codes.KEY_WORDS + codes.LENGTH] + _ONE
     else:
         key, p = _looked_up(p, end, place)
         if p == _ZERO:
@@ -97,7 +101,6 @@ def read_name(p: Any, end: Any, previous: Any, place: Any) -> Any:
         if plan.marks[key] == plan.facts[codes.ROW_NUMBER]:
             return key, _ZERO
         plan.marks[key] = plan.facts[codes.ROW_NUMBER]
-    p += _ONE
     if load8(p) != _COLON:
         p = after_space(p)
         if load8(p) != _COLON:

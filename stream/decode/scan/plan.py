@@ -72,6 +72,7 @@ class State(NamedTuple):
     minute: NDArray[np.uint64]
     strangers: NDArray[np.uint64]
     stranger_rows: NDArray[np.int64]
+    spare: NDArray[np.uint8]
 
 
 class Pointers(NamedTuple):
@@ -97,6 +98,8 @@ class Pointers(NamedTuple):
     minute: Any
     strangers: Any
     stranger_rows: Any
+    spare: Any
+    spare_address: Any
     numeric: Any
     categorical: Any
 
@@ -234,7 +237,7 @@ def _groups(
 def _keys(
     targets: Mapping[str, int], segments: Mapping[str, int], names: Names
 ) -> list[tuple[int, ...]]:
-    """Lay out every name that is looked for; one that has to be escaped never is."""
+    """Lay out every name that is looked for; one that has to be escaped is never expected."""
     wanted = [*_FIELDS]
     wanted.append((codes.TOP, "latency_seconds", codes.NUMERIC, targets.get("latency", -1)))
     for channel, target in targets.items():
@@ -245,10 +248,10 @@ def _keys(
     wanted += [(codes.SEGMENTS, key, codes.SEGMENT, at) for key, at in segments.items()]
     rows: list[tuple[int, ...]] = []
     for within, name, action, argument in wanted:
-        if not _ESCAPED.intersection(name):
-            word, last, length, _, _, rest = names.add_text(name, within, len(rows))
-            mask = (1 << 8 * min(length, 8)) - 1
-            rows.append((word, mask, last, length, within, action, argument % 2**64, rest))
+        word, last, length, _, _, rest = names.add_text(name, within, len(rows))
+        mask = (1 << 8 * min(length, 8)) - 1
+        where = codes.ESCAPED if _ESCAPED.intersection(name) else within
+        rows.append((word, mask, last, length, where, action, argument % 2**64, rest))
     return rows
 
 
@@ -263,4 +266,5 @@ def _state(keys: int, segments: int) -> State:
         minute=np.zeros(MINUTE_WORDS, np.uint64),
         strangers=np.zeros(codes.STRANGER_SLOTS, np.uint64),
         stranger_rows=np.full(codes.STRANGER_SLOTS, -1, np.int64),
+        spare=np.zeros(codes.SPARE_BYTES + codes.SPARE_PADDING, np.uint8),
     )

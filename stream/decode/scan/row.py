@@ -185,7 +185,7 @@ def _begin(plan: Any) -> None:
     facts[codes.WEIGHT_SEEN] = 1
     facts[codes.VERSION_CODE] = _NO_NUMBER
     facts[codes.LABEL_AT] = facts[codes.CLASS_AT] = NULL
-    facts[codes.STRANGERS] = 0
+    facts[codes.STRANGERS] = facts[codes.SPARE_USED] = 0
     facts[codes.ROW_NUMBER] += 1
     for key in range(plan.segment_count):
         plan.segments[key] = _NO_NUMBER
@@ -222,12 +222,12 @@ def walk(p: Any, end: Any, plan: Any, out: Any) -> Any:
                 continue
         elif c == _OPEN or c == _OPEN_LIST:
             levels = plan.choices[codes.LEVELS_MAX] - (1 if within == codes.TOP else 2)
-            p = after_nested(p, end, levels) if step[0] == codes.SKIP else _ZERO
+            p = after_nested(p, end, levels, plan) if step[0] == codes.SKIP else _ZERO
             if p == _ZERO:
                 return codes.DOUBTFUL
             p = after_space(p)
         else:
-            kind, number, start, length, p = read_scalar(p, end)
+            kind, number, start, length, p = read_scalar(p, end, plan)
             status = _apply(step, (kind, number, start, length), plan, out)
             if status != codes.TAKEN:
                 return status

@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 from stream.decode.scan.bits import load8, load64
+from stream.decode.scan.escapes import written_out
 from stream.decode.scan.numbers import BAD, read_number
 from stream.decode.scan.text import after_space, string_end
 
@@ -28,7 +29,7 @@ _FALSE = np.uint64(int.from_bytes(b"false", "little"))
 
 
 @njit(cache=True, forceinline=True, error_model="numpy")
-def read_scalar(p: Any, end: Any) -> Any:
+def read_scalar(p: Any, end: Any, plan: Any) -> Any:
     """Read what is no object and no list: (kind, double, start, length, address behind it).
 
     The kind is NULL, FALSE, TRUE, NUMBER, LONG, TEXT (start and length are set) or BAD.
@@ -36,9 +37,10 @@ def read_scalar(p: Any, end: Any) -> Any:
     c = load8(p)
     if c == _QUOTE:
         quote = string_end(p + _ONE, end)
-        if quote == _ZERO:
-            return BAD, 0.0, p, _ZERO, p
-        return TEXT, 0.0, p + _ONE, quote - p - _ONE, quote + _ONE
+        if quote != _ZERO:
+            return TEXT, 0.0, p + _ONE, quote - p - _ONE, quote + _ONE
+        start, length, after = written_out(p + _ONE, end, plan)
+        return (TEXT if after != _ZERO else BAD), 0.0, start, length, after
     word = load64(p)
     if word & _FOUR == _NULL:
         return NULL, 0.0, p, _ZERO, p + np.uint64(4)
@@ -51,7 +53,7 @@ def read_scalar(p: Any, end: Any) -> Any:
 
 
 @njit(cache=True, error_model="numpy")
-def after_nested(p: Any, end: Any, levels: Any) -> Any:
+def after_nested(p: Any, end: Any, levels: Any, plan: Any) -> Any:
     """Step over the object or list at p; 0 if it is none, or deeper than `levels`.
 
     One bit a level says whether it is an object.
@@ -67,12 +69,12 @@ def after_nested(p: Any, end: Any, levels: Any) -> Any:
             p = after_space(p + _ONE)
             if load8(p) != (_CLOSE if c == _OPEN else _CLOSE_LIST):
                 if c == _OPEN:
-                    p = after_name(p, end)
+                    p = after_name(p, end, plan)
                     if p == _ZERO:
                         return _ZERO
                 continue
         else:
-            kind, _, _, _, p = read_scalar(p, end)
+            kind, _, _, _, p = read_scalar(p, end, plan)
             if kind == BAD:
                 return _ZERO
             p = after_space(p)
@@ -89,18 +91,22 @@ def after_nested(p: Any, end: Any, levels: Any) -> Any:
             return _ZERO
         p = after_space(p + _ONE)
         if objects & _ONE:
-            p = after_name(p, end)
+            p = after_name(p, end, plan)
             if p == _ZERO:
                 return _ZERO
 
 
 @njit(cache=True, error_model="numpy")
-def after_name(p: Any, end: Any) -> Any:
+def after_name(p: Any, end: Any, plan: Any) -> Any:
     """Step over a name and its colon; 0 if that is not what stands there."""
     if load8(p) != _QUOTE:
         return _ZERO
-    p = string_end(p + _ONE, end)
-    if p == _ZERO:
-        return _ZERO
-    p = after_space(p + _ONE)
+    quote = string_end(p + _ONE, end)
+    if quote == _ZERO:
+        _, _, p = written_out(p + _ONE, end, plan)
+        if p == _ZERO:
+            return _ZERO
+    else:
+        p = quote + _ONE
+    p = after_space(p)
     return after_space(p + _ONE) if load8(p) == _COLON else _ZERO

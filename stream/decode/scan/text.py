@@ -7,7 +7,7 @@ from numba import njit
 
 from stream.decode.scan.bits import HIGH_BITS, ONES, first_byte, load8, load64
 
-__all__ = ["after_space", "string_end"]
+__all__ = ["after_character", "after_space", "string_end"]
 
 _QUOTES: Final = ONES * np.uint64(ord('"'))
 _BACKSLASHES: Final = ONES * np.uint64(ord("\\"))
@@ -29,7 +29,7 @@ def after_space(p: Any) -> Any:
 
 
 @njit(cache=True, error_model="numpy")
-def _after_character(p: Any) -> Any:
+def after_character(p: Any) -> Any:
     """Step over one character of two to four bytes of UTF-8; 0 if it is none."""
     word = load64(p)
     lead, second = word & np.uint64(0xFF), (word >> _EIGHT) & np.uint64(0xFF)
@@ -79,7 +79,7 @@ def string_end(p: Any, end: Any) -> Any:
             return p if p < end else _ZERO
         if c < np.uint64(0x80):
             return _ZERO
-        p = _after_character(p)
+        p = after_character(p)
         if p == _ZERO:
             return _ZERO
     return _ZERO

@@ -71,6 +71,11 @@ def test_events_of_any_seed(seed: int, count: int, plain: float) -> None:
         written(features={scans.LONG_NAME: 1, "": 2, "new": 3}, weight=4096, label=True),
         written(model="Klasse ä", prediction="fraud", label="fraud", latency_seconds=1),
         json.dumps(EVENT, indent=2).encode() + b"\r\n",
+        json.dumps(
+            EVENT | {"id": 'a"\\\n😀\u07ff\u0800', "features": {"city": "São Paulo"}}
+        ).encode(),
+        json.dumps(EVENT | {"features": {"Größe": 1, 'a"b': "x"}, "é": [{"ü": "\0ß"}]}).encode(),
+        rb'{"\u0074ime": "2026\u002d11-23T11:59:00\u005A", "model": "\u0073hop", "label": "\/"}',
     ],
 )
 def test_what_is_usual_is_taken(value: bytes) -> None:
