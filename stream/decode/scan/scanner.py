@@ -23,8 +23,8 @@ from stream.records import Records
 
 __all__ = ["Scanner"]
 
-# Rows of more models than that in one batch are left to the slow way.
-_MODELS_MAX = 64
+# Rows of more models than that in one batch are left: one by one costs no more than a pass for each.
+_MODELS_MAX = 128
 
 Rows = NDArray[np.int64]
 
