@@ -23,7 +23,7 @@ from stream.records import Records
 
 __all__ = ["Scanner"]
 
-# Rows of more models than that in one batch are left: one by one costs no more than a pass for each.
+# Rows of more models in one batch are left: one by one is then as cheap as a pass for each.
 _MODELS_MAX = 128
 
 Rows = NDArray[np.int64]
