@@ -21,6 +21,10 @@ judge topic metrics WRITE
 judge topic alerts WRITE
 judge topic incidents WRITE
 judge group judge READ
+learn topic events READ
+learn topic control READ WRITE
+learn group learn READ
+learn group observe DESCRIBE
 emitter topic events WRITE
 emit topic events WRITE
 emit group observe DESCRIBE

@@ -19,7 +19,7 @@ _LATER = {"join": "joins labels to predictions", "notifier": "tells the outside 
 def worker(
     config: ConfigPath = None,
     only: Annotated[
-        str | None, typer.Option(help="Run one role in the foreground: observe or judge.")
+        str | None, typer.Option(help="Run one role in the foreground: observe, judge or learn.")
     ] = None,
     metrics_port: Annotated[
         int | None,
@@ -48,13 +48,14 @@ def _run(only: str | None, config: Path | None, metrics_port: int | None) -> int
     """Run one role, or all of them."""
     from detectors.errors import ConfigError
     from stream.config_file import load_config
-    from stream.worker import ROLES, run_supervised, run_worker_role
+    from stream.worker import BESIDE, ROLES, run_supervised, run_worker_role
 
     settings = load_config(config)
     if only is None:
         return run_supervised(settings, config, metrics_port)
     if only in _LATER:
         raise ConfigError(f"The role {only} ({_LATER[only]}) is not part of this version yet.")
-    if only not in ROLES:
-        raise ConfigError(f"--only {only}: there is no such role; allowed are {', '.join(ROLES)}.")
+    known = (*ROLES, *BESIDE)
+    if only not in known:
+        raise ConfigError(f"--only {only}: there is no such role; allowed are {', '.join(known)}.")
     return run_worker_role(only, settings, metrics_port)

@@ -71,6 +71,12 @@ ACCESS: dict[str, tuple[Need, ...]] = {
     "observe": _OBSERVE,
     "judge": _JUDGE,
     "worker": tuple(dict.fromkeys(_OBSERVE + _JUDGE)),
+    "learn": _needs(
+        topic_events="READ",
+        topic_control="READ WRITE",
+        group_learn="READ",
+        group_observe="DESCRIBE",
+    ),
     "emitter": _needs(topic_events="WRITE"),
     "emit": _needs(topic_events="WRITE", group_observe="DESCRIBE"),
     "alerts": _needs(topic_alerts="READ", topic_incidents="READ"),

@@ -20,8 +20,8 @@ from stream.connection import Connection, connection_of
 from stream.decode.json_events import decode
 from stream.names import TopicNames
 from stream.sources import read_rows
+from stream.topics import prepare_topics
 from stream.watermarks import watermarks
-from stream.worker import prepare_topics
 
 __all__ = ["BatchProducer", "Emitted", "Pace", "emit_file", "retimed"]
 

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from detectors.judge import ModelJudge
 from detectors.layout import layout_of
+from detectors.learning import MODELS_MAX, REFERENCE_BYTES_MAX
 from detectors.panes import RECORDS_MAX
 from detectors.policy import Policy
 from detectors.profile import Profile, ProfileBook
@@ -35,7 +36,7 @@ from stream.config import Config
 from stream.outbox import IN_FLIGHT_MAX
 from stream.role import KafkaSettings
 
-__all__ = ["judge_bound", "observe_bound", "profiles_at_work", "rss_bytes"]
+__all__ = ["judge_bound", "learn_bound", "observe_bound", "profiles_at_work", "rss_bytes"]
 
 # An event of many short names takes most: a name, a number and a place in a table for each.
 _DECODED = 10
@@ -58,6 +59,12 @@ def observe_bound(
         "cells": _sparse_pane_bytes(profiles),
         "overhead": _OVERHEAD_BYTES,
     }
+
+
+def learn_bound() -> dict[str, int]:
+    """Bound what learn adds to its memory: the references that it gathers, and one being fitted."""
+    references = MODELS_MAX * 2 * REFERENCE_BYTES_MAX
+    return {"references": references, "fit": REFERENCE_BYTES_MAX, "overhead": _OVERHEAD_BYTES}
 
 
 def judge_bound(

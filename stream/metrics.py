@@ -3,7 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-__all__ = ["CONTENT_TYPE", "JudgeSeries", "ObserveSeries"]
+__all__ = ["CONTENT_TYPE", "JudgeSeries", "LearnSeries", "ObserveSeries"]
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -89,3 +89,14 @@ class JudgeSeries(_Series):
         self.pending_bytes = gauge("pending_bytes", text, where)
         text = "Event time up to which everything is final."
         self.horizon = gauge("horizon_timestamp_seconds", text, where)
+
+
+class LearnSeries(_Series):
+    """Count what the learn role reads, and what comes of it."""
+
+    def __init__(self) -> None:
+        """Register the series of the learn role."""
+        super().__init__()
+        self.records = self._counter("records_read", "Records read from the events topic.")
+        self.models = self._gauge("models_learning", "Models whose reference is being gathered.")
+        self.learnt = self._counter("profiles_learnt", "Profiles learnt and pushed.")

@@ -68,3 +68,8 @@ class TopicNames(NamedTuple):
     def judge_group(self) -> str:
         """Name the consumer group of the judge role."""
         return f"{self.prefix}.judge"
+
+    @property
+    def learn_group(self) -> str:
+        """Name the consumer group of the learn role."""
+        return f"{self.prefix}.learn"

@@ -21,8 +21,8 @@ from stream.control import (
 )
 from stream.names import TopicNames
 from stream.outbox import Outbox
+from stream.topics import prepare_topics
 from stream.watermarks import watermarks
-from stream.worker import prepare_topics
 
 __all__ = ["push_config", "push_profile", "renewed"]
 

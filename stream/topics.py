@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 from kafka.admin import ConfigResource
 
 from detectors.errors import ConfigError, ServiceUnreachable
-from stream.access import check_seen
+from stream.access import ACCESS, CLOCK, check_access, check_seen
+from stream.config import KafkaConfig
 from stream.connection import RECORD_BYTES_MAX, Connection
+from stream.names import TopicNames
 
 __all__ = [
     "TopicSpec",
@@ -18,6 +20,7 @@ __all__ = [
     "ensure_topics",
     "partition_count",
     "partition_counts",
+    "prepare_topics",
     "specs",
 ]
 
@@ -102,6 +105,37 @@ def ensure_topics(
         if spec.fixed_by and counts[spec.name] != spec.partitions:
             raise ConfigError(_changed(spec, counts[spec.name]))
     return counts
+
+
+def prepare_topics(kafka: KafkaConfig, connection: Connection, role: str) -> tuple[int, int]:
+    """Create what is missing, check what `role` needs; give the partitions of events, summaries.
+
+    Without `kafka.create_topics` nothing is looked at but what the role needs; a topic that it
+    does not need has 0 partitions then.  `role` is a key of `stream.access.ACCESS`.
+
+    Raises
+    ------
+    ConfigError, ServiceUnreachable
+        If a topic is not as it must be, is missing, or may not be used.
+    """
+    needs, names = ACCESS[role], TopicNames(kafka.prefix)
+    wanted = specs(
+        kafka.prefix,
+        events_partitions=kafka.events_partitions,
+        summaries_partitions=kafka.summaries_partitions,
+        replication_factor=kafka.replication_factor,
+    )
+    if not kafka.create_topics:
+        topics = {f"{kafka.prefix}.{need.name}" for need in needs if need.kind == "topic"}
+        wanted = tuple(spec for spec in wanted if spec.name in topics)
+    checks_clock = kafka.require_append_time and CLOCK in needs
+    with connection.admin() as admin:
+        asked = needs if checks_clock else [need for need in needs if need != CLOCK]
+        check_access(admin, kafka.prefix, asked)
+    counts = ensure_topics(connection, wanted, create=kafka.create_topics)
+    if checks_clock:
+        check_append_time(connection, names.events)
+    return counts.get(names.events, 0), counts.get(names.summaries, 0)
 
 
 def partition_count(connection: Connection, topic: str) -> int:

@@ -3,60 +3,32 @@
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import structlog
 
-from stream.access import ACCESS, CLOCK, check_access
 from stream.app import run_role
-from stream.config import Config, KafkaConfig
+from stream.config import Config
 from stream.connection import Connection, connection_of
 from stream.fetching import parses_in_place
 from stream.health import Health
 from stream.judge import JudgeRole
 from stream.lag import watch_lag
-from stream.memory import judge_bound, observe_bound, profiles_at_work, rss_bytes
-from stream.names import TopicNames
+from stream.learn import LearnRole
+from stream.memory import judge_bound, learn_bound, observe_bound, profiles_at_work, rss_bytes
 from stream.observe import ObserveRole
 from stream.role import Flow, KafkaSettings
 from stream.supervisor import Supervisor, end_with_supervisor, role_command
-from stream.topics import check_append_time, ensure_topics, specs
+from stream.topics import prepare_topics
 
-__all__ = ["ROLES", "prepare_topics", "run_supervised", "run_worker_role"]
+__all__ = ["BESIDE", "ROLES", "run_supervised", "run_worker_role"]
 
+# What a worker runs, and what runs beside it where it is asked for.
 ROLES = ("observe", "judge")
+BESIDE = ("learn",)
+_Role: TypeAlias = ObserveRole | JudgeRole | LearnRole
 
 log = structlog.get_logger()
-
-
-def prepare_topics(kafka: KafkaConfig, connection: Connection, role: str) -> tuple[int, int]:
-    """Create what is missing, check what `role` needs; give the partitions of events, summaries.
-
-    Without `kafka.create_topics` nothing is looked at but what the role needs; a topic that it
-    does not need has 0 partitions then.  `role` is a key of `stream.access.ACCESS`.
-
-    Raises
-    ------
-    ConfigError, ServiceUnreachable
-        If a topic is not as it must be, is missing, or may not be used.
-    """
-    needs, names = ACCESS[role], TopicNames(kafka.prefix)
-    wanted = specs(
-        kafka.prefix,
-        events_partitions=kafka.events_partitions,
-        summaries_partitions=kafka.summaries_partitions,
-        replication_factor=kafka.replication_factor,
-    )
-    if not kafka.create_topics:
-        topics = {f"{kafka.prefix}.{need.name}" for need in needs if need.kind == "topic"}
-        wanted = tuple(spec for spec in wanted if spec.name in topics)
-    checks_clock = kafka.require_append_time and CLOCK in needs
-    with connection.admin() as admin:
-        asked = needs if checks_clock else [need for need in needs if need != CLOCK]
-        check_access(admin, kafka.prefix, asked)
-    counts = ensure_topics(connection, wanted, create=kafka.create_topics)
-    if checks_clock:
-        check_append_time(connection, names.events)
-    return counts.get(names.events, 0), counts.get(names.summaries, 0)
 
 
 class _Observed:
@@ -64,7 +36,7 @@ class _Observed:
 
     def __init__(
         self,
-        role: ObserveRole | JudgeRole,
+        role: _Role,
         connection: Connection,
         port: int | None,
         bound: Callable[[], dict[str, int]],
@@ -98,11 +70,13 @@ def run_worker_role(name: str, config: Config, metrics_port: int | None) -> int:
     end_with_supervisor()
     connection = connection_of(config.kafka)
     partitions = prepare_topics(config.kafka, connection, name)
-    role: ObserveRole | JudgeRole
+    role: _Role
     if name == "observe":
         role = ObserveRole(config, connection, partitions)
-    else:
+    elif name == "judge":
         role = JudgeRole(config, connection)
+    else:
+        role = LearnRole(config, connection)
     settings = KafkaSettings(
         connection=connection,
         session_timeout_seconds=config.kafka.session_timeout_seconds,
@@ -111,6 +85,8 @@ def run_worker_role(name: str, config: Config, metrics_port: int | None) -> int:
     )
 
     def bound() -> dict[str, int]:
+        if isinstance(role, LearnRole):
+            return learn_bound()
         profiles = profiles_at_work(role.book)
         if isinstance(role, ObserveRole):
             return observe_bound(profiles, config, settings, partitions[0])

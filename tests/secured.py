@@ -212,3 +212,11 @@ def forget(admin: KafkaAdminClient, user: str) -> None:
     patterns = [ResourcePatternFilter(kind, None, ACLResourcePatternType.ANY) for kind in kinds]
     every = (ACLOperation.ANY, ACLPermissionType.ANY)
     admin.delete_acls([ACLFilter(f"User:{user}", "*", *every, one) for one in patterns])
+
+
+def revoke(admin: KafkaAdminClient, user: str, prefix: str, need: Need) -> None:
+    """Take one right from a user."""
+    (acl,) = bindings(user, prefix, (need,))
+    pattern = acl.resource_pattern
+    one = ResourcePatternFilter(pattern.resource_type, pattern.resource_name, pattern.pattern_type)
+    admin.delete_acls([ACLFilter(acl.principal, "*", acl.operation, acl.permission_type, one)])

@@ -23,7 +23,7 @@ from stream.decode.json_events import decode
 from stream.fitting import fit_options
 from stream.names import TopicNames
 from stream.pushing import push_profile
-from stream.worker import prepare_topics
+from stream.topics import prepare_topics
 
 __all__ = ["Place", "Wanted", "fitted", "place"]
 

@@ -12,7 +12,7 @@ from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaTimeoutError
 from live import as_json, driftline, eventually, records, worker, write_lines
 from logs import Shift, events, profile
-from secured import ADMIN, SecuredKafka, bindings, config, forget, grant
+from secured import ADMIN, SecuredKafka, bindings, config, forget, grant, revoke
 
 from detectors.errors import ServiceUnreachable
 from detectors.profile import render
@@ -20,7 +20,7 @@ from driftline import Emitter, cli
 from stream.access import ACCESS, EVERY, Need
 from stream.config_file import load_config
 from stream.connection import Connection, connection_of
-from stream.worker import prepare_topics
+from stream.topics import prepare_topics
 
 # What is judged last must be closed by the end of the log.
 EVENTS = 6_000
@@ -74,7 +74,7 @@ def test_roles_with_the_rights_of_the_table_run_from_event_to_alert(
     assert found.read_text()
 
 
-@pytest.mark.parametrize("role", ["observe", "judge", "emit", "worker"])
+@pytest.mark.parametrize("role", ["observe", "judge", "learn", "emit", "worker"])
 def test_a_role_without_one_of_its_rights_on_topics_names_it(
     secured: SecuredKafka, admin: KafkaAdminClient, topics: str, tmp_path: Path, role: str
 ) -> None:
@@ -99,7 +99,7 @@ def test_a_role_without_one_of_its_rights_on_topics_names_it(
     eventually(lambda: not refused(), "all that is needed is enough")
 
 
-@pytest.mark.parametrize("role", ["observe", "judge"])
+@pytest.mark.parametrize("role", ["observe", "judge", "learn"])
 def test_a_role_without_its_group_ends_with_4_and_names_it(
     secured: SecuredKafka, admin: KafkaAdminClient, topics: str, tmp_path: Path, role: str
 ) -> None:
@@ -119,9 +119,7 @@ def test_a_role_that_loses_a_right_ends_with_4_and_names_the_topic(
     log = tmp_path / "role.log"
     with worker(config(tmp_path, secured, "nobody", topics), log, "--only", "observe") as role:
         eventually(lambda: '"event": "assigned"' in log.read_text(), "observe has begun")
-        forget(admin, "nobody")
-        kept = tuple(n for n in ACCESS["observe"] if n != Need("topic", "summaries", "WRITE"))
-        grant(admin, bindings("nobody", topics, kept))
+        revoke(admin, "nobody", topics, Need("topic", "summaries", "WRITE"))
         assert role.wait(60) == 4
     last = json.loads(log.read_text().splitlines()[-1])
     assert f"WRITE on the topic {topics}.summaries" in last["event"]
