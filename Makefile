@@ -23,6 +23,8 @@ demo: setup  ## Run everything on this machine and watch an alert come (Ctrl-C e
 	@$(BIN)/driftline demo
 
 test: setup  ## Run all tests, against a real Kafka
+	$(say) 'Compiling what workers run (a minute, once)'
+	@$(BIN)/python -c 'from stream.warmup import warm_judge, warm_observe; warm_observe(); warm_judge()'
 	$(say) 'Tests, against a real Kafka'
 	@$(BIN)/pytest
 

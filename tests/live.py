@@ -19,7 +19,7 @@ from detectors.events import Event
 
 DRIFTLINE = (sys.executable, "-m", "driftline")
 ROOT = Path(__file__).parents[1]
-WAIT_SECONDS_MAX = 60.0
+WAIT_SECONDS_MAX = 120.0
 
 
 def as_json(event: Event) -> bytes:

