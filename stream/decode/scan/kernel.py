@@ -137,7 +137,7 @@ def _finish(plan: Any, columns: Any, out: Any, at: Any) -> Any:
 
 
 @njit(cache=True, forceinline=True, error_model="numpy")
-def _pointers(tables: Any, state: Any, widths: Any) -> Any:
+def _pointers(tables: Any, state: Any, categorical: Any) -> Any:
     """Point at the arrays of a plan; who calls holds on to them."""
     entries, slots, texts = tables.names
     return Pointers(
@@ -165,8 +165,7 @@ def _pointers(tables: Any, state: Any, widths: Any) -> Any:
         stranger_rows=integers_at(state.stranger_rows.ctypes.data),
         spare=bytes_at(state.spare.ctypes.data),
         spare_address=np.uint64(state.spare.ctypes.data),
-        numeric=widths[0],
-        categorical=widths[1],
+        categorical=categorical,
     )
 
 
@@ -201,7 +200,7 @@ def scan_rows(records: Any, arrays: Any, columns: Any, found: Any) -> Any:
         integers_at(columns[3].ctypes.data),
         integers_at(columns[4].ctypes.data),
     )
-    plan = _pointers(arrays[0], arrays[1], (numeric, categorical))
+    plan = _pointers(arrays[0], arrays[1], categorical)
     at = 0
     for i in range(rows.shape[0]):
         row = rows[i]

@@ -100,7 +100,6 @@ class Pointers(NamedTuple):
     stranger_rows: Any
     spare: Any
     spare_address: Any
-    numeric: Any
     categorical: Any
 
 
