@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from detectors.channels import FitOptions
 from detectors.events import Event
 from detectors.fit import fit, propose_bucket_seconds
+from detectors.observe import Batch
 from detectors.panes import UNSET, Clock, cut
 from detectors.policy import Policy
 from detectors.profile import Profile
 
-__all__ = ["Arrived", "Learner", "Learnt", "Patience", "learnt_profile"]
+__all__ = ["Arrived", "Learner", "Learnt", "Patience", "arrived_in", "learnt_profile"]
 
 # While it is gathered, a reference may hold twice as much: what is thinned in the end is then a
 # function of the log, however far some partitions are read ahead.
@@ -60,13 +61,15 @@ class Learnt(NamedTuple):
 
 @dataclass(frozen=True)
 class Arrived:
-    """Hold n consecutive records of one partition: times are in ms, UNSET where there is none.
+    """Hold n consecutive records of one partition: record times, and event times (or UNSET).
 
-    `events` are in order, and `rows` says which records they are.
+    `events` are those that may be of a model without a profile, in order; `rows` says which
+    records they are.
     """
 
     offsets: NDArray[np.int64]
     record_ms: NDArray[np.int64]
+    times_ms: NDArray[np.int64]
     ticks: NDArray[np.bool_]
     events: Sequence[Event]
     rows: NDArray[np.int64]
@@ -172,8 +175,7 @@ class Learner:
 
     def _advance(self, partition: int, arrived: Arrived) -> NDArray[np.int64]:
         """Move a partition's W over the records; give W before each of them."""
-        times = np.full(len(arrived.offsets), UNSET, np.int64)
-        times[arrived.rows] = [event.time_ms for event in arrived.events]
+        times = arrived.times_ms
         seen = np.where(times == UNSET, UNSET, np.minimum(times, arrived.record_ms))
         before = np.empty(len(times), np.int64)
         first = 0
@@ -185,6 +187,13 @@ class Learner:
             self._clocks[partition] = cut(records, clock, 0, _PANE_MS)[2]
             first = last + 1
         return before
+
+
+def arrived_in(batch: Batch) -> Arrived:
+    """Take what learning needs of a batch; without record times W rests on those of events."""
+    record_ms = batch.times_ms if batch.record_ms is None else batch.record_ms
+    rest = (batch.ticks, batch.events, batch.event_rows)
+    return Arrived(batch.offsets, record_ms, batch.times_ms, *rest)
 
 
 def learnt_profile(learnt: Learnt, options: FitOptions, policy: Policy) -> Profile:

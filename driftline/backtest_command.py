@@ -105,20 +105,26 @@ def _files(
     run: _Run, inputs: list[str], chosen: tuple[int | None, int | None, bool], report: "_Report"
 ) -> "Totals":
     """Run over files, with a bar of the bytes read."""
+    from detectors.alert import instant
     from detectors.errors import ConfigError
     from stream.backtest import Backtest
     from stream.selecting import Selection
     from stream.sources import size_of
 
-    if not run.profiles:
-        raise ConfigError(
-            "Name the profile with --profile; `driftline profile fit` makes one from good days."
-        )
     over, paths = Backtest(run.config, run.profiles, metrics=run.metrics), [*map(Path, inputs)]
     with byte_progress(report.console) as bar:
         task = bar.add_task("Reading", total=sum(map(size_of, paths)))
         for effect in over.run(paths, lambda n: bar.advance(task, n), Selection(*chosen)):
             report.take(effect)
+    for profile, start_ms in over.learnt:
+        events, span = f"{profile.reference.events:,}", f"in force from {instant(start_ms)}"
+        report.console.print(f"Learnt a profile of {profile.model} from {events} events, {span}.")
+    if not run.profiles and not over.learnt:
+        raise ConfigError(
+            "No profile was named, and none could be learnt: that takes detect.learn_days of "
+            "events and enough for detect.learn_blocks. Name one with --profile; `driftline "
+            "profile fit` makes one from good days."
+        )
     return over.totals
 
 

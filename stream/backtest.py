@@ -11,12 +11,15 @@ import numpy as np
 
 from detectors.alert import Alert, Incident, Metric
 from detectors.errors import ConfigError
+from detectors.learning import Learner, arrived_in
 from detectors.observe import Batch, Observer
 from detectors.panes import UNSET
 from detectors.profile import Profile, ProfileBook
 from stream.batching import decoded
 from stream.config import Config, semantics_of
+from stream.control import effective_from
 from stream.decode.scan.scanner import Scanner
+from stream.fitting import fit_learnt, patience_of
 from stream.judging import Judging, Totals
 from stream.records import Records
 from stream.selecting import EVERYTHING, Selection, in_order
@@ -31,9 +34,12 @@ class Backtest:
     def __init__(
         self, config: Config, profiles: Sequence[Profile], *, metrics: bool = False
     ) -> None:
-        """Put the profiles in force from the beginning."""
+        """Put the profiles in force from the beginning; without any, learn them from the rows."""
         self.config = config
-        book = ProfileBook()
+        self.learnt: list[tuple[Profile, int]] = []
+        self._book = book = ProfileBook()
+        self._learner = Learner(1, patience_of(config), lambda model: bool(book.segments(model)))
+        self._learns = not profiles
         for profile in profiles:
             book.add(profile, 0)
         self._scanner = Scanner(book, config.limits)
@@ -90,8 +96,23 @@ class Backtest:
         batch = decoded(records, record_ms, self.config, self._scanner)
         if not timed:
             self._check_order(first, batch)
+        if self._learns:
+            self._learn(batch)
         for pane in self._observer.feed(batch):
             yield from self._judging.take(pane)
+
+    def _learn(self, batch: Batch) -> None:
+        """Put a profile in force as soon as its reference is complete; no row is behind that."""
+        self._learner.take(0, arrived_in(batch))
+        for one in self._learner.due():
+            try:
+                profile = fit_learnt(one, self.config)
+            except ValueError:  # nothing to watch: what comes later may have something
+                continue
+            over_ms = one.end_ms + self.config.time.lateness_seconds * 1000
+            start_ms = effective_from(over_ms, (profile.bucket_seconds,))
+            self._book.add(profile, start_ms)
+            self.learnt.append((profile, start_ms))
 
     def _check_order(self, first: int, batch: Batch) -> None:
         """Refuse rows that a live run would have seen in another order."""

@@ -8,13 +8,19 @@ from detectors.channels import FitOptions
 from detectors.errors import ConfigError
 from detectors.events import Event
 from detectors.fit import fit
+from detectors.learning import Learnt, Patience, learnt_profile
 from detectors.profile import Profile, load
 from stream.config import Config
 from stream.decode.json_events import decode
 from stream.sources import read_rows
 from stream.zones import calendar_of
 
-__all__ = ["fit_file", "fit_options", "load_file"]
+__all__ = ["fit_file", "fit_learnt", "fit_options", "load_file", "patience_of"]
+
+# Of a reference, some blocks hold more events than they need.
+_SPARE = 1.5
+_STEP_MS_MIN = 600_000
+_DAY_MS = 86_400_000
 
 
 def fit_options(config: Config, events: Sequence[Event]) -> FitOptions:
@@ -29,6 +35,19 @@ def fit_options(config: Config, events: Sequence[Event]) -> FitOptions:
         learn_blocks=config.detect.learn_blocks,
         calendar=calendar_of(config.time.zone, config.time.holidays, start_ms),
     )
+
+
+def patience_of(config: Config) -> Patience:
+    """Say how long a reference must be: `learn_days` a step, and events for `learn_blocks`."""
+    detect = config.detect
+    step_ms = max(round(detect.learn_days * _DAY_MS), _STEP_MS_MIN)
+    events = round(_SPARE * detect.learn_blocks * detect.block_events)
+    return Patience(step_ms, events, config.time.lateness_seconds * 1000)
+
+
+def fit_learnt(learnt: Learnt, config: Config) -> Profile:
+    """Fit the profile of a reference; ValueError if it carries nothing to watch."""
+    return learnt_profile(learnt, fit_options(config, learnt.events), config.policy)
 
 
 def fit_file(

@@ -12,14 +12,13 @@ from collections.abc import AsyncIterator, Collection, Mapping
 import structlog
 
 from detectors.errors import ConfigError
-from detectors.learning import Arrived, Learner, Learnt, Patience, learnt_profile
+from detectors.learning import Arrived, Learner, Learnt, arrived_in
 from detectors.panes import UNSET
-from detectors.profile import Profile
 from stream.batching import BATCH_RECORDS, batch_of
 from stream.config import Config
 from stream.connection import Connection
 from stream.control import MARGIN_MS, Control
-from stream.fitting import fit_options
+from stream.fitting import fit_learnt, patience_of
 from stream.metrics import LearnSeries
 from stream.names import TopicNames
 from stream.pushing import push_profile
@@ -28,29 +27,12 @@ from stream.role import Commit, Flow, Partition
 from stream.topic_ranges import TopicRanges
 from stream.watermarks import watermarks
 
-__all__ = ["LearnRole", "fit_learnt", "patience_of"]
+__all__ = ["LearnRole"]
 
 _PAUSE_SECONDS = 1.0
 _CALM_SECONDS = 2.0
-# Of a reference, some blocks hold more events than they need.
-_SPARE = 1.5
-_STEP_MS_MIN = 600_000
-_DAY_MS = 86_400_000
 
 log = structlog.get_logger()
-
-
-def patience_of(config: Config) -> Patience:
-    """Say how long a reference must be: `learn_days` a step, and events for `learn_blocks`."""
-    detect = config.detect
-    step_ms = max(round(detect.learn_days * _DAY_MS), _STEP_MS_MIN)
-    events = round(_SPARE * detect.learn_blocks * detect.block_events)
-    return Patience(step_ms, events, config.time.lateness_seconds * 1000)
-
-
-def fit_learnt(learnt: Learnt, config: Config) -> Profile:
-    """Fit the profile of a reference; ValueError if it carries nothing to watch."""
-    return learnt_profile(learnt, fit_options(config, learnt.events), config.policy)
 
 
 class LearnRole:
@@ -135,16 +117,7 @@ class LearnRole:
                     batch = await asyncio.to_thread(batch_of, some, self._config)
                     self.series.records.inc(len(some))
                     await self._control.keep_up(UNSET)
-                    yield (
-                        partition,
-                        Arrived(
-                            batch.offsets,
-                            some.times_ms,
-                            batch.ticks,
-                            batch.events,
-                            batch.event_rows,
-                        ),
-                    )
+                    yield partition, arrived_in(batch)
             reached = {partition: one.end for partition, one in enumerate(ranges)}
             await asyncio.sleep(_PAUSE_SECONDS)
 
