@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from logs import SHORT, events
+from logs import SEMANTICS, SHORT, Shift, effects, events, parts_of_file, profile
 
 from detectors import learning
+from detectors.alert import encode
 from detectors.events import Event
 from detectors.fit import fit
 from detectors.learning import Arrived, Learner, Learnt, Patience, learnt_profile
+from detectors.monitor import Monitor
 from detectors.policy import Policy
+from detectors.profile import ProfileBook
 
 HOUR_MS = 3_600_000
 LATENESS_MS = 5_000
@@ -175,3 +178,16 @@ def test_names_that_turn_up_once_do_not_keep_a_model_out() -> None:
         learner.take(0, arrived([(e.time_ms, e) for e in named[first:last]], first))
         assert learner.models <= learning.MODELS_MAX
     assert len(learner._candidates["real"].held) == 1_500
+
+
+def test_a_profile_that_two_owners_have_pushed_takes_over_from_itself() -> None:
+    log = events(8_000, seed=5, shifts=(Shift(at=5_000, sigma=3.0),))
+    told = []
+    for starts in ([0], [0, log[3_000].time_ms // 60_000 * 60_000]):
+        held = ProfileBook()
+        for start_ms in starts:
+            held.add(profile(), start_ms)
+        monitor = Monitor(held, SEMANTICS)
+        told.append([encode(effect) for effect in effects(monitor, parts_of_file(log, held))])
+    assert told[0] == told[1]
+    assert any(b'"firing"' in one for one in told[0])
