@@ -43,6 +43,7 @@ REJECT_CODES: Final[Mapping[str, str]] = {
     "is not of its type.",
     "number_range": "A number is too large for a 64-bit float.",
     "limit": "A string is longer, or an object has more keys, than limits allow.",
+    "quarantine": "The record made driftline crash: a bug of ours. It is not looked at again.",
 }
 """Every reason for which a record is no event: a closed set of at most 20."""
 

@@ -1,10 +1,13 @@
 """Records of an input as the batch that observe takes: the same for worker, replay and file."""
 
+from collections.abc import Collection
+
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.errors import ConfigError
 from detectors.observe import Batch
+from stream.bisect import without
 from stream.config import Config
 from stream.decode.json_events import decode
 from stream.decode.scan.scanner import Scanner
@@ -18,8 +21,15 @@ BATCH_RECORDS = 4_096
 _RUN = 1_000
 
 
-def batch_of(records: Records, config: Config, scanner: Scanner | None = None) -> Batch:
+def batch_of(
+    records: Records,
+    config: Config,
+    scanner: Scanner | None = None,
+    quarantined: Collection[int] = (),
+) -> Batch:
     """Decode consecutive records of one partition of an events topic.
+
+    Those at the offsets `quarantined` are rejects that nothing looks at.
 
     Raises
     ------
@@ -31,7 +41,7 @@ def batch_of(records: Records, config: Config, scanner: Scanner | None = None) -
             f"{config.kafka.prefix}.events holds records without the broker's time: set "
             "message.timestamp.type=LogAppendTime on the topic before anything is written."
         )
-    return decoded(records, records.times_ms, config, scanner)
+    return without(records, quarantined, lambda r: decoded(r, r.times_ms, config, scanner))
 
 
 def decoded(

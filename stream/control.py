@@ -6,6 +6,8 @@ worker on a prefix publishes its semantic configuration; a later one must agree 
 
 import asyncio
 import math
+from collections.abc import Collection
+from hashlib import blake2b
 
 import msgspec
 
@@ -26,6 +28,7 @@ __all__ = [
     "config_record",
     "effective_from",
     "profile_record",
+    "quarantine_record",
 ]
 
 _AGE_SECONDS = 0.5
@@ -48,6 +51,14 @@ class ControlRecord(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.kind}/{self.model}/{self.effective_from}".encode()
 
 
+class Place(msgspec.Struct, frozen=True):
+    """Name a record of an input."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
 def profile_record(profile: Profile, effective_from_ms: int) -> ControlRecord:
     """Make the control record that puts a profile in force."""
     return ControlRecord(
@@ -67,6 +78,18 @@ def config_record(config: Config, effective_from_ms: int = 0) -> ControlRecord:
         effective_from=instant(effective_from_ms),
         hash=semantic_hash(config),
         body=msgspec.Raw(msgspec.json.encode(semantic_fields(config))),
+    )
+
+
+def quarantine_record(topic: str, partition: int, offset: int) -> ControlRecord:
+    """Make the control record that keeps one record of an input from being decoded."""
+    body = msgspec.json.encode(Place(topic, partition, offset))
+    return ControlRecord(
+        kind="quarantine",
+        model=f"{topic}/{partition}/{offset}",
+        effective_from=instant(0),
+        hash=blake2b(body, digest_size=16).hexdigest(),
+        body=msgspec.Raw(body),
     )
 
 
@@ -93,6 +116,7 @@ class Control:
         self.book = ProfileBook()
         self.epochs = Epochs()
         self._configs: dict[int, Config] = {}
+        self._quarantined: dict[tuple[str, int], set[int]] = {}
         self._topic = topic
         self._reader = PrivateReader(connection, topic, 0)
         self._lock = asyncio.Lock()
@@ -134,6 +158,10 @@ class Control:
             return config
         sections = {name: getattr(theirs, name) for name in SEMANTIC}
         return msgspec.structs.replace(config, **sections)
+
+    def quarantined(self, topic: str, partition: int) -> Collection[int]:
+        """Give the offsets of a partition's records that must not be decoded."""
+        return self._quarantined.get((topic, partition), ())
 
     async def agree(self, config: Config, outbox: Outbox) -> None:
         """Publish this worker's semantic configuration, or check that it is the prefix's.
@@ -183,6 +211,9 @@ class Control:
         if record.kind == "profile":
             profile = load(bytes(record.body), f"the profile of {record.model} in {self._topic}")
             self.book.add(profile, start_ms)
+        elif record.kind == "quarantine":
+            place = msgspec.json.decode(record.body, type=Place)
+            self._quarantined.setdefault((place.topic, place.partition), set()).add(place.offset)
         elif record.kind == "config":
             config = self._config_of(record)
             self._configs[start_ms] = config

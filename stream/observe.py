@@ -14,9 +14,10 @@ from detectors.observe import Batch, Observer, Pane
 from detectors.panes import UNSET, Clock
 from detectors.profile import ProfileBook
 from stream.batching import BATCH_RECORDS, batch_of
+from stream.bisect import guilty, is_bisecting
 from stream.config import Config
 from stream.connection import Connection
-from stream.control import Control
+from stream.control import Control, quarantine_record
 from stream.decode.scan.scanner import Scanner
 from stream.metrics import ObserveSeries
 from stream.names import TopicNames
@@ -83,6 +84,7 @@ class ObserveRole:
         starts: dict[Partition, int | None] = {}
         self._observers, self._durable = {}, {}
         summaries = self._names.summaries, self._partitions[1]
+        await self._control.sync()
         known = await resumed(commits, self._connection, summaries)
         for tp, commit in known.items():
             offset = commit.offset if commit else self._flow.log_start(tp)
@@ -115,15 +117,35 @@ class ObserveRole:
         """Observe one batch; deliver the panes that end in it."""
         self._next[tp] = int(records.offsets[-1]) + 1
         known = self._control.book.changes
-        batch = batch_of(records, self._config, self._scanner)
+        if is_bisecting():
+            await self._quarantine(tp, records)
+        batch = self._batch(tp, records)
         await self._know(batch)
         if self._control.book.changes != known:
-            batch = batch_of(records, self._config, self._scanner)
+            batch = self._batch(tp, records)
         await self._reject(tp, records, batch)
         self.series.records.inc(len(records))
         self.series.events.inc(batch.accepted)
         for pane in self._observers[tp].feed(batch):
             await self._deliver(tp, pane)
+
+    def _batch(self, tp: Partition, records: Records) -> Batch:
+        bad = self._control.quarantined(tp.topic, tp.partition)
+        return batch_of(records, self._config, self._scanner, bad)
+
+    async def _quarantine(self, tp: Partition, records: Records) -> None:
+        """Try a batch beside the state; put what kills this role under quarantine."""
+
+        def attempt(some: Records) -> None:
+            mine = self._observers[tp]
+            aside = Observer(mine.source, self._control.book, mine.pane_ms)
+            aside.start(int(some.offsets[0]), mine.clock)
+            aside.feed(self._batch(tp, some))
+
+        for offset in guilty(records, attempt):
+            record = quarantine_record(tp.topic, tp.partition, offset)
+            await self._control.publish(record, self._outbox)
+            log.error("quarantined", topic=tp.topic, partition=tp.partition, offset=offset)
 
     def durable(self) -> Mapping[Partition, Commit]:
         """Give what has been delivered: the commits that lose nothing."""

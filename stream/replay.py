@@ -6,7 +6,7 @@ workers gave: live = replay.  Nothing is committed, and nothing is written.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
 import msgspec
 
@@ -104,11 +104,13 @@ class Replay:
         asked = (self._names.control, self._names.summaries)
         counts = await asyncio.to_thread(partition_counts, connection, asked)
         self._book, epochs = ProfileBook(), Epochs(semantics_of(self._config))
+        self._quarantined: Callable[[str, int], Collection[int]] = lambda _, __: ()
         if self._names.control in counts:
             control = Control(connection, self._names.control)
             await control.start()
             await control.stop()
             self._book, epochs = control.book, control.epochs or epochs
+            self._quarantined = control.quarantined
             self._config = control.config_for(self._config)
         if self._profiles:
             self._book = ProfileBook()
@@ -144,8 +146,10 @@ class Replay:
         scanner, ticked = Scanner(self._book, self._config.limits), False
         async for partition, records in log.read(self.ranges):
             on_records(len(records))
+            bad = self._quarantined(self._topic, partition)
             for first in range(0, len(records), BATCH_RECORDS):
-                batch = batch_of(records[first : first + BATCH_RECORDS], self._config, scanner)
+                some = records[first : first + BATCH_RECORDS]
+                batch = batch_of(some, self._config, scanner, bad)
                 ticked |= bool(batch.ticks.any())
                 for pane in observers[partition].feed(batch):
                     for effect in self._take(pane, applied):

@@ -16,12 +16,15 @@ from dataclasses import dataclass
 
 import structlog
 
+from stream.bisect import BISECT
+
 __all__ = ["SUPERVISED", "Supervisor", "end_with_supervisor", "role_command"]
 
 SUPERVISED = "DRIFTLINE_SUPERVISED"
 _PAUSE_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
 _HEALTHY_SECONDS = 60.0
 _STOP_SECONDS = 12.0
+_BISECT_CRASHES = 3
 _POLL_SECONDS = 0.1
 _FINAL = (2, 3, 4)
 
@@ -83,8 +86,8 @@ class Supervisor:
     def _on_signal(self, _number: int, _frame: object) -> None:
         self._stopping = True
 
-    def _start(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
-        environ = os.environ | {SUPERVISED: "1"}
+    def _start(self, command: Sequence[str], *, bisect: bool = False) -> subprocess.Popen[bytes]:
+        environ = os.environ | {SUPERVISED: "1", BISECT: "01"[bisect]}
         return subprocess.Popen(command, stdin=subprocess.PIPE, env=environ)
 
     def _look_after(self, child: _Child) -> int | None:
@@ -101,7 +104,7 @@ class Supervisor:
             child.restart_at = now + pause
             log.error("role ended", role=child.role, code=code, restart_seconds=pause)
         elif now >= child.restart_at:
-            child.process = self._start(child.command)
+            child.process = self._start(child.command, bisect=child.crashes >= _BISECT_CRASHES)
             child.started_at, child.restart_at = now, 0.0
         return code
 
