@@ -1,15 +1,19 @@
 """Quarantine: a record that kills observe is found by halves, named in the log, and rejected.
 
 Bad input is a reject, so this is for a bug of ours.  If observe crashes three times in a row,
-the supervisor starts it with `DRIFTLINE_BISECT`.  It then tries each batch beside the state
-first; a record that alone raises becomes a control record `quarantine`, and from then on, for
-every worker and every replay, a reject with that code that nobody decodes.  A bug that ends the
-process without an exception is not found.
+the supervisor starts it with `DRIFTLINE_BISECT`.  For a minute it then tries each batch beside
+the state first; a record that alone raises, or alone ends a forked process by a fault of the
+processor, becomes a control record `quarantine`, and from then on, for every worker and every
+replay, a reject with that code that nobody decodes.  Not found are: a record that makes driftline
+hang or that exhausts the memory, one that does harm only beside others, and what fails after
+decoding and counting.  Where many records are guilty, the fault is not theirs: none is judged.
 """
 
 import os
+import signal
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 import structlog
@@ -18,12 +22,23 @@ from detectors.errors import DriftlineError
 from detectors.observe import Batch
 from stream.records import Records
 
-__all__ = ["BISECT", "guilty", "is_bisecting", "without"]
+__all__ = ["BISECT", "BISECT_SECONDS", "GUILTY_MAX", "apart", "guilty", "is_bisecting", "without"]
 
 BISECT = "DRIFTLINE_BISECT"
+# As long as a crash counts as one of a row of crashes.
+BISECT_SECONDS = 60.0
+GUILTY_MAX: Final = 100
 _CODE = "quarantine"
+# Not SIGKILL and SIGTERM: those come from outside, and say nothing of the record.
+_FAULTS = (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT)
 
 log = structlog.get_logger()
+
+Attempt = Callable[[Records], object]
+
+
+class _FaultError(Exception):
+    """Say by which signal the forked process ended."""
 
 
 def is_bisecting() -> bool:
@@ -31,10 +46,29 @@ def is_bisecting() -> bool:
     return os.environ.get(BISECT) == "1"
 
 
-def guilty(records: Records, attempt: Callable[[Records], object]) -> list[int]:
+def apart(attempt: Attempt) -> Attempt:
+    """Make an attempt in a forked process first, so that a fault there is an exception here."""
+
+    def both(records: Records) -> None:
+        child = os.fork()
+        if child == 0:
+            try:
+                attempt(records)
+            finally:
+                os._exit(0)  # an exception is for the parent to meet
+        _, status = os.waitpid(child, 0)
+        if os.WIFSIGNALED(status) and os.WTERMSIG(status) in _FAULTS:
+            raise _FaultError(signal.Signals(os.WTERMSIG(status)).name)
+        attempt(records)
+
+    return both
+
+
+def guilty(records: Records, attempt: Attempt, most: int = GUILTY_MAX) -> list[int]:
     """Give the offsets of the records that make `attempt` raise, each by itself.
 
-    Raises what is driftline's own refusal, and what no record alone can be made to raise.
+    Raises what is driftline's own refusal, what no record alone can be made to raise, and what
+    more than `most` records raise.
     """
     try:
         attempt(records)
@@ -42,13 +76,14 @@ def guilty(records: Records, attempt: Callable[[Records], object]) -> list[int]:
         raise
     except Exception as error:
         if len(records) == 1:
+            found = [int(records.offsets[0])]
             # Without its traceback: that may show what is in the record.
-            at = int(records.offsets[0])
-            log.error("guilty", offset=at, error=type(error).__name__)  # noqa: TRY400
-            return [int(records.offsets[0])]
-        half = len(records) // 2
-        found = [*guilty(records[:half], attempt), *guilty(records[half:], attempt)]
-        if not found:
+            log.error("guilty", offset=found[0], error=type(error).__name__)  # noqa: TRY400
+        else:
+            half = len(records) // 2
+            found = guilty(records[:half], attempt, most)
+            found += guilty(records[half:], attempt, most - len(found))
+        if not 0 < len(found) <= most:
             raise
         return found
     return []

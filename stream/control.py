@@ -8,6 +8,7 @@ import asyncio
 import math
 from collections.abc import Collection
 from hashlib import blake2b
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -25,6 +26,7 @@ __all__ = [
     "MARGIN_MS",
     "Control",
     "ControlRecord",
+    "Place",
     "config_record",
     "effective_from",
     "profile_record",
@@ -56,7 +58,10 @@ class Place(msgspec.Struct, frozen=True):
 
     topic: str
     partition: int
-    offset: int
+    offset: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+_Body = TypeVar("_Body", Config, Place)
 
 
 def profile_record(profile: Profile, effective_from_ms: int) -> ControlRecord:
@@ -212,19 +217,19 @@ class Control:
             profile = load(bytes(record.body), f"the profile of {record.model} in {self._topic}")
             self.book.add(profile, start_ms)
         elif record.kind == "quarantine":
-            place = msgspec.json.decode(record.body, type=Place)
+            place = self._body(record, Place)
             self._quarantined.setdefault((place.topic, place.partition), set()).add(place.offset)
         elif record.kind == "config":
-            config = self._config_of(record)
+            config = self._body(record, Config)
             self._configs[start_ms] = config
             self.epochs.add(semantics_of(config)._replace(config=record.hash), start_ms)
 
-    def _config_of(self, record: ControlRecord) -> Config:
-        """Read a semantic configuration; one with keys that are not known is a later version's."""
+    def _body(self, record: ControlRecord, kind: type[_Body]) -> _Body:
+        """Read what a record is about; a body that is not understood is a later version's."""
         try:
-            return msgspec.json.decode(record.body, type=Config)
+            return msgspec.json.decode(record.body, type=kind)
         except msgspec.ValidationError as error:
             raise SnapshotTooNew(
-                f"The configuration of {record.effective_from} in {self._topic} is a later "
+                f"The {record.kind} of {record.effective_from} in {self._topic} is a later "
                 f"version's ({error}): run the newer driftline."
             ) from error

@@ -14,7 +14,7 @@ from detectors.observe import Batch, Observer, Pane
 from detectors.panes import UNSET, Clock
 from detectors.profile import ProfileBook
 from stream.batching import BATCH_RECORDS, batch_of
-from stream.bisect import guilty, is_bisecting
+from stream.bisect import BISECT_SECONDS, GUILTY_MAX, apart, guilty, is_bisecting
 from stream.config import Config
 from stream.connection import Connection
 from stream.control import Control, quarantine_record
@@ -66,6 +66,7 @@ class ObserveRole:
         self._durable: dict[Partition, Commit] = {}
         self._seen_at: dict[Partition, float] = {}
         self._told: set[str] = set()
+        self._bisect_until = 0.0
 
     async def start(self, flow: Flow) -> None:
         """Connect, read the control topic, and compile before joining the group."""
@@ -82,6 +83,8 @@ class ObserveRole:
     ) -> Mapping[Partition, int | None]:
         """Begin each partition where its commit says, with the clock the commit carries."""
         starts: dict[Partition, int | None] = {}
+        now = asyncio.get_running_loop().time()
+        self._bisect_until = now + BISECT_SECONDS if is_bisecting() else now
         self._observers, self._durable = {}, {}
         summaries = self._names.summaries, self._partitions[1]
         await self._control.sync()
@@ -95,7 +98,7 @@ class ObserveRole:
             self._observers[tp] = observer
             self._pacing.note(tp, clock.r // observer.pane_ms)
             self._next[tp] = starts[tp] = offset
-            self._seen_at[tp] = asyncio.get_running_loop().time()
+            self._seen_at[tp] = now
         await self._pace(anew=True)
         return starts
 
@@ -117,7 +120,7 @@ class ObserveRole:
         """Observe one batch; deliver the panes that end in it."""
         self._next[tp] = int(records.offsets[-1]) + 1
         known = self._control.book.changes
-        if is_bisecting():
+        if self._seen_at[tp] < self._bisect_until:
             await self._quarantine(tp, records)
         batch = self._batch(tp, records)
         await self._know(batch)
@@ -142,7 +145,8 @@ class ObserveRole:
             aside.start(int(some.offsets[0]), mine.clock)
             aside.feed(self._batch(tp, some))
 
-        for offset in guilty(records, attempt):
+        most = GUILTY_MAX - len(self._control.quarantined(tp.topic, tp.partition))
+        for offset in guilty(records, apart(attempt), most):
             record = quarantine_record(tp.topic, tp.partition, offset)
             await self._control.publish(record, self._outbox)
             log.error("quarantined", topic=tp.topic, partition=tp.partition, offset=offset)

@@ -61,6 +61,7 @@ class Replay:
         self._metrics = metrics
         self.ranges: list[OffsetRange] = []
         self.on_pane: Callable[[Pane], None] = lambda _: None
+        self.quarantined: Callable[[str, int], Collection[int]] = lambda _, __: ()
 
     @property
     def totals(self) -> Totals:
@@ -104,13 +105,12 @@ class Replay:
         asked = (self._names.control, self._names.summaries)
         counts = await asyncio.to_thread(partition_counts, connection, asked)
         self._book, epochs = ProfileBook(), Epochs(semantics_of(self._config))
-        self._quarantined: Callable[[str, int], Collection[int]] = lambda _, __: ()
         if self._names.control in counts:
             control = Control(connection, self._names.control)
             await control.start()
             await control.stop()
             self._book, epochs = control.book, control.epochs or epochs
-            self._quarantined = control.quarantined
+            self.quarantined = control.quarantined
             self._config = control.config_for(self._config)
         if self._profiles:
             self._book = ProfileBook()
@@ -146,7 +146,7 @@ class Replay:
         scanner, ticked = Scanner(self._book, self._config.limits), False
         async for partition, records in log.read(self.ranges):
             on_records(len(records))
-            bad = self._quarantined(self._topic, partition)
+            bad = self.quarantined(self._topic, partition)
             for first in range(0, len(records), BATCH_RECORDS):
                 some = records[first : first + BATCH_RECORDS]
                 batch = batch_of(some, self._config, scanner, bad)

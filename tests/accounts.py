@@ -21,7 +21,7 @@ from stream.names import TopicNames
 from stream.records import Records
 from stream.replay import Replay
 from stream.routing import parts_of
-from stream.topic_ranges import OffsetRange, TopicRanges
+from stream.topic_ranges import TopicRanges
 from stream.topics import partition_count
 from tests.verifier import Account, Applied, LogFacts, Source, Verdict, applied_of, verify
 
@@ -160,23 +160,24 @@ def verified(config: Config) -> tuple[Account, Verdict]:
         async for effect in replay.run(applied=applied):
             take_effect(told, effect)
         told.states = replay.states()
-        facts = await _facts(connection, config, replay.ranges, told)
+        facts = await _facts(connection, config, replay, told)
         return live, verify(live, told, facts)
 
     return asyncio.run(run())
 
 
 async def _facts(
-    connection: Connection, config: Config, ranges: Sequence[OffsetRange], told: Account
+    connection: Connection, config: Config, replay: Replay, told: Account
 ) -> Mapping[Source, LogFacts]:
     """Look at the log itself, and note its rejects."""
     topic = f"{config.kafka.prefix}.events"
     batches: dict[Source, list[Batch]] = {}
     async with TopicRanges(connection, topic) as log:
         await log.find(None, None)
-        async for partition, records in log.read(ranges):
+        async for partition, records in log.read(replay.ranges):
+            bad = replay.quarantined(topic, partition)
             for first in range(0, len(records), BATCH_RECORDS):
-                batch = batch_of(records[first : first + BATCH_RECORDS], config)
+                batch = batch_of(records[first : first + BATCH_RECORDS], config, None, bad)
                 take_batch(told, (topic, partition), batch)
                 batches.setdefault((topic, partition), []).append(batch)
     return {source: facts_of(found) for source, found in batches.items()}

@@ -31,7 +31,7 @@ FUZZED = {
     "stream/config_file.py:_read": "config",
     "stream/config_file.py:_value": "config",
     "stream/config_file.py:load_config": "config",
-    "stream/control.py:Control._config_of": "control",
+    "stream/control.py:Control._body": "control",
     "stream/control.py:Control._take": "control",
     "stream/decode/json_events.py:_is_utf8": "event",
     "stream/decode/strict.py:_document": "event",

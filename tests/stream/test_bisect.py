@@ -1,5 +1,7 @@
 """The guilty record is found by halves, and is a reject from then on; nothing else changes."""
 
+import os
+import signal
 from functools import cache
 
 import numpy as np
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from detectors.errors import ConfigError
 from stream.batching import batch_of
-from stream.bisect import guilty
+from stream.bisect import apart, guilty
 from stream.config import Config
 from stream.records import Records
 from tests.live import as_json
@@ -74,3 +76,33 @@ def test_a_record_in_quarantine_is_a_reject_and_the_others_are_what_they_were(
     assert found.events == [plain.events[i] for i in kept]
     assert not found.ticks.any()
     assert all(np.array_equal(getattr(found, f), getattr(plain, f)) for f in ("offsets", "ticks"))
+
+
+def test_where_too_many_are_guilty_none_is() -> None:
+    def attempt(_: Records) -> None:
+        raise ImportError
+
+    assert len(guilty(records(), attempt, N)) == N
+    with pytest.raises(ImportError):
+        guilty(records(), attempt, N - 1)
+
+
+@pytest.mark.parametrize(
+    ("number", "found"), [(signal.SIGSEGV, [63]), (signal.SIGABRT, [63]), (signal.SIGKILL, [])]
+)
+def test_a_fault_is_met_in_a_process_of_its_own(number: signal.Signals, found: list[int]) -> None:
+    parent = os.getpid()
+
+    def attempt(some: Records) -> None:
+        if os.getpid() != parent and 63 in some.offsets:
+            os.kill(os.getpid(), number)
+
+    assert guilty(records(), apart(attempt)) == found
+
+
+def test_an_exception_in_the_other_process_is_one_here() -> None:
+    def attempt(some: Records) -> None:
+        if 63 in some.offsets:
+            raise ZeroDivisionError
+
+    assert guilty(records(), apart(attempt)) == [63]

@@ -1,0 +1,73 @@
+"""A record that kills observe: three crashes, then a reject; the worker and a replay go on."""
+
+import signal
+from pathlib import Path
+
+import pytest
+from kafka import KafkaProducer
+from live import ROOT, as_json, config_file, driftline, eventually, records, worker, write_lines
+from logs import Shift, events, profile
+
+from detectors.profile import render
+from stream.config_file import load_config
+from tests.accounts import verified
+
+# What a bug would be: planted in every process of the worker, as Python starts.
+BUG = """
+import os, signal, sys
+
+sys.path.insert(0, {root!r})
+import stream.batching
+
+sound = stream.batching.decoded
+
+
+def broken(some, *rest):
+    if {guilty!r} in [some.value(row) for row in range(len(some)) if not some.ticks[row]]:
+        {harm}
+    return sound(some, *rest)
+
+
+stream.batching.decoded = broken
+"""
+RAISES = "raise ZeroDivisionError('a planted bug')"
+FAULTS = "os.kill(os.getpid(), signal.SIGSEGV)"
+EVENTS = 6_000
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("harm", [RAISES, FAULTS], ids=["raises", "faults"])
+def test_the_guilty_record_is_a_reject_after_three_crashes(
+    harm: str, bootstrap: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    path = config_file(tmp_path, bootstrap, topic_prefix, snapshot_seconds=1)
+    (tmp_path / "profile.json").write_text(render(profile()))
+    driftline("profile", "push", tmp_path / "profile.json", "-c", path)
+    log = events(EVENTS, seed=5, shifts=(Shift(at=2_000, sigma=2.0, country="FR"),))
+    values = [as_json(event) for event in log]
+    before, guilty, after = values[:1_000], values[1_000], values[1_001:]
+    driftline("emit", write_lines(tmp_path / "before.jsonl", before), "-c", path)
+    with KafkaProducer(bootstrap_servers=bootstrap) as producer:
+        at = producer.send(f"{topic_prefix}.events", guilty, partition=2).get(10).offset
+    driftline("emit", write_lines(tmp_path / "after.jsonl", after), "-c", path)
+    bug = BUG.format(root=str(ROOT), guilty=guilty, harm=harm)
+    (tmp_path / "sitecustomize.py").write_text(bug)
+    told = tmp_path / "w.log"
+
+    def rejects() -> list[tuple[str, int, int]]:
+        found = [reject for _, reject in records(bootstrap, f"{topic_prefix}.rejects")]
+        return [(reject["code"], reject["partition"], reject["offset"]) for reject in found]
+
+    with worker(path, told, code=tmp_path) as process:
+        eventually(lambda: rejects() == [("quarantine", 2, at)], "the record is a reject")
+        incidents = f"{topic_prefix}.incidents"
+        eventually(lambda: bool(records(bootstrap, incidents)), "the judges go on")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) == 0
+    kinds = [record["kind"] for _, record in records(bootstrap, f"{topic_prefix}.control")]
+    assert kinds.count("quarantine") == 1
+    assert told.read_text().count('"event": "role ended"') == 3
+    _, verdict = verified(load_config(path, {}))
+    assert verdict.first == ""
+    assert verdict.compared["rejects"] == 1
+    assert 0 < verdict.compared["events"] < EVENTS
