@@ -112,17 +112,19 @@ def test_a_role_without_its_group_ends_with_4_and_names_it(
     assert f"READ on the group {topics}.{role}" in last["event"]
 
 
+# Into events it writes ticks.
+@pytest.mark.parametrize("name", ["events", "summaries"])
 def test_a_role_that_loses_a_right_ends_with_4_and_names_the_topic(
-    secured: SecuredKafka, admin: KafkaAdminClient, topics: str, tmp_path: Path
+    secured: SecuredKafka, admin: KafkaAdminClient, topics: str, tmp_path: Path, name: str
 ) -> None:
     grant(admin, bindings("nobody", topics, ACCESS["observe"]))
     log = tmp_path / "role.log"
     with worker(config(tmp_path, secured, "nobody", topics), log, "--only", "observe") as role:
         eventually(lambda: '"event": "assigned"' in log.read_text(), "observe has begun")
-        revoke(admin, "nobody", topics, Need("topic", "summaries", "WRITE"))
+        revoke(admin, "nobody", topics, Need("topic", name, "WRITE"))
         assert role.wait(60) == 4
     last = json.loads(log.read_text().splitlines()[-1])
-    assert f"WRITE on the topic {topics}.summaries" in last["event"]
+    assert f"WRITE on the topic {topics}.{name}" in last["event"]
 
 
 @pytest.mark.parametrize(
