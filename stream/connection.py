@@ -6,6 +6,7 @@ the local Kafka of this machine, or the simulated one of the tests.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -97,6 +98,7 @@ class Connection:
         """
         admin = self.admin_client()
         try:
+            _find_living(admin)
             yield admin
         except AdminError as error:
             raise denied(error) or ServiceUnreachable(
@@ -166,6 +168,23 @@ class Connection:
             f"Kafka does not answer at {self.bootstrap} (asked for {asked_seconds:g} s): start "
             "it, for one machine with 'driftline kafka start', or correct kafka.bootstrap."
         )
+
+
+def _find_living(admin: Any) -> None:
+    """Ask until a broker answers: one that has just died is still named by the others.
+
+    The client picks brokers blindly, but stays with one that it is connected to.
+    """
+    deadline = time.monotonic() + START_TIMEOUT_SECONDS
+    while True:
+        try:
+            admin.describe_cluster()
+        except AdminError as error:
+            if not error.retriable or time.monotonic() > deadline:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return
 
 
 def connection_of(kafka: KafkaConfig) -> Connection:

@@ -70,6 +70,7 @@ class JudgeRole:
         self._benches: dict[Partition, _Bench] = {}
         self._durable: dict[Partition, Commit] = {}
         self._full: frozenset[Partition] = frozenset()
+        self._restoring: Partition | None = None
 
     async def start(self, flow: Flow) -> None:
         """Connect, read the control topic, and compile before joining the group."""
@@ -90,9 +91,11 @@ class JudgeRole:
         self._benches, self._durable = {}, {}
         await self._control.sync()
         for tp in commits:
+            self._restoring = tp
             bench = await self._restore(tp)
             self._benches[tp] = bench
             starts[tp] = bench.next
+        self._restoring = None
         self._full = frozenset()
         self._hold_full()
         return starts
@@ -187,6 +190,8 @@ class JudgeRole:
 
     def why_not_ready(self) -> str:
         """Say why nothing is being judged, if so."""
+        if tp := self._restoring:
+            return f"{tp.topic}[{tp.partition}] waits for its snapshot in {self._names.state}"
         if not self._benches:
             return "no partition of the summaries topic is assigned yet"
         for tp in sorted(self._full):
