@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
 
@@ -112,8 +113,10 @@ class Seen:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{name}", timeout=5) as page:
                 return True, page.read().decode()
         except urllib.error.HTTPError as refused:
+            if refused.code != HTTPStatus.SERVICE_UNAVAILABLE:
+                raise
             with refused:
-                return refused.code != 503, refused.read().decode()
+                return False, refused.read().decode()
 
     def until(self, look: Callable[[bool], bool], what: str) -> None:
         """Look until it is so."""
