@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 __all__ = [
+    "ARROW_ROWS_MAX",
     "REJECT_CODES",
     "WEIGHT_MAX",
     "Event",
@@ -22,6 +23,9 @@ Scalar = float | str | bool
 
 WEIGHT_MAX: Final = 4096
 """An event stands for at most so many (the integer sums of a pane rest on it)."""
+
+ARROW_ROWS_MAX: Final = 65_536
+"""A record holds at most so many events (the integer sums of a pane rest on it too)."""
 
 REJECT_CODES: Final[Mapping[str, str]] = {
     "empty": "The value is empty or a tombstone.",
@@ -44,6 +48,7 @@ REJECT_CODES: Final[Mapping[str, str]] = {
     "number_range": "A number is too large for a 64-bit float.",
     "limit": "A string is longer, or an object has more keys, than limits allow.",
     "quarantine": "The record made driftline crash: a bug of ours. It is not looked at again.",
+    "arrow": "The value begins as an Arrow stream, but is none of plain, uncompressed columns.",
 }
 """Every reason for which a record is no event: a closed set of at most 20."""
 
@@ -52,7 +57,8 @@ class Limits(msgspec.Struct, frozen=True):
     """Bound what one event may hold.
 
     `string_length` counts characters and holds for names and values alike; `features`
-    bounds the keys of features, attributions and metrics each.
+    bounds the keys of features, attributions and metrics each.  An Arrow message is bounded as a
+    whole, by its bytes and rows.
 
     Raises ValueError for a limit outside its own range.
 
@@ -67,6 +73,8 @@ class Limits(msgspec.Struct, frozen=True):
     segments: int = 32
     string_length: int = 1_024
     max_future_seconds: int = 60
+    arrow_bytes: int = 8 * 2**20
+    arrow_rows: int = ARROW_ROWS_MAX
 
     def __post_init__(self) -> None:
         """Check each limit against its own range."""
@@ -78,6 +86,8 @@ class Limits(msgspec.Struct, frozen=True):
             ("segments", 1, 1_000),
             ("string_length", 16, 2**20),
             ("max_future_seconds", 0, 86_400),
+            ("arrow_bytes", 1_024, 64 * 2**20),
+            ("arrow_rows", 1, ARROW_ROWS_MAX),
         ):
             value = getattr(self, name)
             if not low <= value <= high:
@@ -85,10 +95,11 @@ class Limits(msgspec.Struct, frozen=True):
                 raise ValueError(message)
 
 
-class Reject(msgspec.Struct, frozen=True):
+class Reject(msgspec.Struct, frozen=True, omit_defaults=True):
     """Say which record was no event, and why, without a byte of what it held.
 
-    `code` is a key of `REJECT_CODES`, `sha256` the hex digest of the value, `bytes` its length.
+    `code` is a key of `REJECT_CODES`, `sha256` the hex digest of the value, `bytes` its length,
+    `row` the row of an Arrow message, if it is not the whole of it.
     """
 
     code: str
@@ -97,6 +108,7 @@ class Reject(msgspec.Struct, frozen=True):
     offset: int
     sha256: str
     bytes: int
+    row: int | None = None
 
 
 class Event(msgspec.Struct, gc=False):

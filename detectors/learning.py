@@ -63,11 +63,11 @@ class Learnt(NamedTuple):
 class Arrived:
     """Hold n consecutive records of one partition: record times, and event times (or UNSET).
 
-    `events` are those that may be of a model without a profile, in order; `rows` says which
-    records they are.
+    `places` int64[n] differ within the partition.  `events` are those that may be of a model
+    without a profile, in order; `rows` says which records they are.
     """
 
-    offsets: NDArray[np.int64]
+    places: NDArray[np.int64]
     record_ms: NDArray[np.int64]
     times_ms: NDArray[np.int64]
     ticks: NDArray[np.bool_]
@@ -119,7 +119,7 @@ class Learner:
     def take(self, partition: int, arrived: Arrived) -> None:
         """Take the next records of a partition, in order."""
         w_before = self._advance(partition, arrived)
-        keys = _hashes(partition, arrived.offsets[arrived.rows]).tolist()
+        keys = _hashes(partition, arrived.places[arrived.rows]).tolist()
         for event, key, w in zip(
             arrived.events, keys, w_before[arrived.rows].tolist(), strict=True
         ):
@@ -193,7 +193,9 @@ def arrived_in(batch: Batch) -> Arrived:
     """Take what learning needs of a batch; without record times W rests on those of events."""
     record_ms = batch.times_ms if batch.record_ms is None else batch.record_ms
     rest = (batch.ticks, batch.events, batch.event_rows)
-    return Arrived(batch.offsets, record_ms, batch.times_ms, *rest)
+    # A message's rows share its offset; thinned by that alone, all of them or none would be left.
+    places = batch.offsets + (np.arange(len(batch.offsets)) << 32) * batch.of_one
+    return Arrived(places, record_ms, batch.times_ms, *rest)
 
 
 def learnt_profile(learnt: Learnt, options: FitOptions, policy: Policy) -> Profile:

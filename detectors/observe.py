@@ -49,11 +49,12 @@ class Scanned:
 
 @dataclass(frozen=True)
 class Batch:
-    """Hold one run of records, decoded: n records, of which some are events.
+    """Hold one run of records, decoded: n rows, of which some are events.
 
     `record_ms` is None for a file that has no record times.  The events are `scanned`, and, one
-    by one, `events` with the records that they are in, `event_rows`.  All other records are
-    ticks or rejects.
+    by one, `events` with the rows that they are in, `event_rows`.  All other rows are ticks or
+    rejects.  A record is one row; or all rows are `of_one` record, an Arrow message, and no pane
+    ends between them.
     """
 
     offsets: NDArray[np.int64]
@@ -64,6 +65,7 @@ class Batch:
     reject_rows: NDArray[np.int64]
     reject_codes: Sequence[str]
     scanned: Sequence[Scanned] = ()
+    of_one: bool = False
 
     @cached_property
     def times_ms(self) -> NDArray[np.int64]:
@@ -157,7 +159,7 @@ class Observer:
         read = self._open.read
         if batch.record_ms is not None:
             records = (batch.record_ms, times, batch.ticks)
-            cuts, _, self.clock = cut(records, self.clock, read, self.pane_ms)
+            cuts, _, self.clock = cut(records, self.clock, read, self.pane_ms, of_one=batch.of_one)
             return cuts
         w = np.maximum.accumulate(np.concatenate([[self.clock.w], times]))[1:]
         ends = np.flatnonzero((read + 1 + np.arange(len(times))) % FILE_PANE_ROWS == 0).tolist()

@@ -1,8 +1,9 @@
 """Panes: where a partition's log is cut, and what its clocks say there.
 
 A pane is a run of offsets `[a, o]`.  It ends with the record at which floor(R / pane_seconds)
-rises, with a tick, or with its 2^18th record; so its boundaries are in the log, whatever the
-batching, the restarts or the number of workers.
+rises, with a tick, or with the record that brings its 2^18th row; so its boundaries are in the
+log, whatever the batching, the restarts or the number of workers.  A record is one row, or an
+Arrow message of up to 2^16; so a pane has fewer than 2^18 + 2^16 rows.
 
     R   running maximum of the record time (Kafka's append time)
     W   running maximum of min(event time, record time); a tick adds the time passed since A
@@ -21,9 +22,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from detectors.errors import SnapshotCorrupt, SnapshotTooNew
+from detectors.events import ARROW_ROWS_MAX
 
 __all__ = [
     "FOREVER",
+    "PANE_ROWS_MAX",
     "UNSET",
     "Clock",
     "Cut",
@@ -38,7 +41,9 @@ __all__ = [
 _P = TypeVar("_P")
 UNSET = -1
 FOREVER = 1 << 60
-RECORDS_MAX = 1 << 18
+ROWS_MAX = 1 << 18
+# The record that reaches it is counted whole.
+PANE_ROWS_MAX = ROWS_MAX - 1 + ARROW_ROWS_MAX
 PART_VERSION = 1
 PART_BYTES_MAX = 900_000
 _CLOCKS = re.compile(r"1 (-1|\d{1,18}) (-1|\d{1,18}) (-1|\d{1,18})", re.ASCII)
@@ -184,9 +189,10 @@ class Cut:
 
 
 @njit(cache=True)
-def _cut(records: Any, clock: Any, pane_ms: int, ends: Any) -> Any:
-    """Walk the records of one batch; write (index, number, w, a, r) of each pane's end."""
+def _cut(records: Any, clock: Any, rule: Any, ends: Any) -> Any:
+    """Walk the rows of one batch; write (index, number, w, a, r) of each pane's end."""
     record_ms, event_ms, ticks = records
+    pane_ms, first_end = rule
     w, a, r, count = clock
     found = 0
     number = r // pane_ms if r != UNSET else np.int64(-1)
@@ -202,7 +208,9 @@ def _cut(records: Any, clock: Any, pane_ms: int, ends: Any) -> Any:
                 w = seen
                 a = r
         count += 1
-        if ticks[i] or r // pane_ms > number or count == RECORDS_MAX:
+        if i < first_end:
+            continue
+        if ticks[i] or r // pane_ms > number or count >= ROWS_MAX:
             number = r // pane_ms
             ends[found] = (i, number, w, a, r)
             found += 1
@@ -215,12 +223,15 @@ def cut(
     clock: Clock,
     count: int,
     pane_ms: int,
+    *,
+    of_one: bool = False,
 ) -> tuple[list[Cut], int, Clock]:
     """Cut a batch of one partition's records into panes.
 
     `records` holds record times, event times (UNSET for a reject or a tick) and tick flags;
     `clock` and `count` are the clock at its start and the records of the open pane so far.
-    Gives the panes that end in it, and the count and clock of the pane that stays open.
+    Gives the panes that end in it, and the count and clock of the pane that stays open.  All rows
+    are `of_one` record where only the last may end a pane.
 
     >>> times = np.array([1000, 1500, 2100, 2200]), np.array([900, 1400, 1300, 2200])
     >>> cut((*times, np.zeros(4, bool)), Clock(), 0, 2000)[0]  # doctest: +NORMALIZE_WHITESPACE
@@ -229,6 +240,7 @@ def cut(
     """
     ends = np.empty((len(records[0]), 5), np.int64)
     state = (np.int64(clock.w), np.int64(clock.a), np.int64(clock.r), np.int64(count))
-    found, count, last = _cut(records, state, pane_ms, ends)
+    first_end = len(ends) - 1 if of_one else 0
+    found, count, last = _cut(records, state, (pane_ms, first_end), ends)
     cuts = [Cut(i, number, Clock(w, a, r)) for i, number, w, a, r in ends[:found].tolist()]
     return cuts, int(count), Clock(*map(int, last))

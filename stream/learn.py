@@ -14,7 +14,7 @@ import structlog
 from detectors.errors import ConfigError
 from detectors.learning import Arrived, Learner, Learnt, arrived_in
 from detectors.panes import UNSET
-from stream.batching import BATCH_RECORDS, batch_of
+from stream.batching import batch_of, runs
 from stream.config import Config
 from stream.connection import Connection
 from stream.control import MARGIN_MS, Control
@@ -112,8 +112,7 @@ class LearnRole:
         while True:
             ranges = await topic.find(reached, None)
             async for partition, records in topic.read(ranges):
-                for first in range(0, len(records), BATCH_RECORDS):
-                    some = records[first : first + BATCH_RECORDS]
+                for some in runs(records):
                     batch = await asyncio.to_thread(batch_of, some, self._config)
                     self.series.records.inc(len(some))
                     await self._control.keep_up(UNSET)

@@ -5,10 +5,10 @@ Every term is a limit of the code times the number of things that are held at on
     fetched   (2 x partitions + envelopes) x fetch bytes: what each partition has fetched and is
               fetching, and the envelopes that the role has not processed
     decoded   10 x bytes of a batch: its values, and the events made of them
-    columns   partitions x 2 x records of a pane x bytes of an event's columns, of the widest
+    columns   partitions x 2 x rows of a pane x bytes of an event's columns, of the widest
               profile: events that wait for room in the sums, and are put together at the end
     sums      partitions x bytes of every profile's dense sums
-    cells     records of a pane x bytes of an event's cell, if each event has a bucket of its own:
+    cells     rows of a pane x bytes of an event's cell, if each event has a bucket of its own:
               of the pane that observe delivers
     waiting   partitions x (panes ahead x bytes of a full cell + cells of such a pane), at most
               judge.pending_bytes_max: partials of buckets still open
@@ -17,7 +17,8 @@ Every term is a limit of the code times the number of things that are held at on
     overhead  of the allocator, connections, and code that runs for the first time
 
 What is left out: a batch that unpacks to more than `fetch bytes` adds what it unpacks to, at
-most `record_batches.BATCH_BYTES_MAX`; a profile that is pushed later adds terms of its own.
+most `record_batches.BATCH_BYTES_MAX`; a profile that is pushed later adds terms of its own; the
+first Arrow message loads pyarrow, about 60 MiB, and one at a time is decoded.
 """
 
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ from pathlib import Path
 from detectors.judge import ModelJudge
 from detectors.layout import layout_of
 from detectors.learning import MODELS_MAX, REFERENCE_BYTES_MAX
-from detectors.panes import RECORDS_MAX
+from detectors.panes import PANE_ROWS_MAX
 from detectors.policy import Policy
 from detectors.profile import Profile, ProfileBook
 from detectors.summary.cells import CELL_BYTES_MAX
@@ -54,7 +55,7 @@ def observe_bound(
     return {
         "fetched": _fetched(settings, partitions),
         "decoded": _DECODED * batch,
-        "columns": partitions * 2 * RECORDS_MAX * max(map(_row_bytes, profiles), default=0),
+        "columns": partitions * 2 * PANE_ROWS_MAX * max(map(_row_bytes, profiles), default=0),
         "sums": partitions * sum(Sums(layout_of(profile)).nbytes for profile in profiles),
         "cells": _sparse_pane_bytes(profiles),
         "overhead": _OVERHEAD_BYTES,
@@ -115,7 +116,7 @@ def _row_bytes(profile: Profile) -> int:
 
 def _sparse_pane_bytes(profiles: Sequence[Profile]) -> int:
     """Bound the bytes of a full pane's cells if each event has a bucket of its own."""
-    return RECORDS_MAX * max(map(_event_bytes, profiles), default=0)
+    return PANE_ROWS_MAX * max(map(_event_bytes, profiles), default=0)
 
 
 def _event_bytes(profile: Profile) -> int:

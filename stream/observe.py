@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from hashlib import sha256
 
 import msgspec
@@ -13,7 +13,7 @@ from detectors.events import Reject
 from detectors.observe import Batch, Observer, Pane
 from detectors.panes import UNSET, Clock
 from detectors.profile import ProfileBook
-from stream.batching import BATCH_RECORDS, batch_of
+from stream.batching import batch_of, runs
 from stream.bisect import BISECT_SECONDS, GUILTY_MAX, apart, guilty, is_bisecting
 from stream.config import Config
 from stream.connection import Connection
@@ -29,7 +29,7 @@ from stream.role import Commit, Flow, Partition
 from stream.routing import parts_of
 from stream.warmup import compiled, warm_observe
 
-__all__ = ["ObserveRole"]
+__all__ = ["ObserveRole", "rejects"]
 
 # Python would look for cycles 15 times a batch, and in all of numba every so often: a fifth of
 # the time, for records that are in none.
@@ -113,8 +113,8 @@ class ObserveRole:
         """Observe one fetch of one partition, in batches that stay in the processor's cache."""
         fresh = records[int(np.searchsorted(records.offsets, self._next[tp])) :]
         self._seen_at[tp] = asyncio.get_running_loop().time()
-        for first in range(0, len(fresh), BATCH_RECORDS):
-            await self._observe(tp, fresh[first : first + BATCH_RECORDS])
+        for run in runs(fresh):
+            await self._observe(tp, run)
 
     async def _observe(self, tp: Partition, records: Records) -> None:
         """Observe one batch; deliver the panes that end in it."""
@@ -203,14 +203,12 @@ class ObserveRole:
 
     async def _reject(self, tp: Partition, records: Records, batch: Batch) -> None:
         """Publish every bad record's reason; its pane waits for the delivery."""
-        for row, code in zip(batch.reject_rows.tolist(), batch.reject_codes, strict=True):
-            value = records.value(row) or b""
-            offset = int(records.offsets[row])
-            digest = sha256(value).hexdigest()
-            reject = Reject(code, tp.topic, tp.partition, offset, digest, len(value))
-            key = f"{tp.topic}/{tp.partition}/{offset}".encode()
+        for reject in rejects(tp, records, batch):
+            where = [tp.topic, str(tp.partition), str(reject.offset)]
+            where += [] if reject.row is None else [str(reject.row)]
+            key = "/".join(where).encode()
             await self._outbox.send(self._names.rejects, key, msgspec.json.encode(reject))
-            self.series.rejects.labels(code).inc()
+            self.series.rejects.labels(reject.code).inc()
 
     async def _deliver(self, tp: Partition, pane: Pane) -> None:
         """Send a pane's parts, wait for them, and only then let its offset be committed.
@@ -252,3 +250,16 @@ class ObserveRole:
                     model_sha256=sha256(model.encode(errors="replace")).hexdigest()[:16],
                     hint="driftline profile fit, then profile push",
                 )
+
+
+def rejects(tp: Partition, records: Records, batch: Batch) -> Iterator[Reject]:
+    """Describe each reject of a batch; a row of an Arrow message by the message that it is in."""
+    described = -1, "", 0
+    for row, code in zip(batch.reject_rows.tolist(), batch.reject_codes, strict=True):
+        record = 0 if batch.of_one else row
+        if described[0] != record:
+            value = records.value(record) or b""
+            described = record, sha256(value).hexdigest(), len(value)
+        offset = int(records.offsets[record])
+        within = row if batch.of_one else None
+        yield Reject(code, tp.topic, tp.partition, offset, *described[1:], within)

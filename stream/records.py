@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
 
-__all__ = ["PADDING", "TICK", "Records"]
+__all__ = ["ARROW_MARK", "PADDING", "TICK", "Records"]
 
 # So many readable bytes follow the last value: a scanner may look at eight at a time.
 PADDING = 64
+# What an Arrow IPC stream begins with, and no UTF-8.
+ARROW_MARK = b"\xff\xff\xff\xff"
 TICK = ("driftline", b"tick")
 _APPEND_TIME = 1
 
@@ -60,6 +62,15 @@ class Records:
         """Copy one value out; None is a null."""
         start, length = int(self.starts[row]), int(self.lengths[row])
         return None if length < 0 else self.buffer[start : start + length].tobytes()
+
+    def arrow_rows(self) -> NDArray[np.int64]:
+        """Find the records that are Arrow messages, rising."""
+        firsts = self.buffer[self.starts] == ARROW_MARK[0]
+        rows = np.flatnonzero(firsts & (self.lengths >= len(ARROW_MARK)) & ~self.ticks)
+        if len(rows):
+            heads = self.buffer[self.starts[rows, None] + np.arange(len(ARROW_MARK))]
+            rows = rows[(heads == ARROW_MARK[0]).all(axis=1)]
+        return rows
 
     @classmethod
     def of_values(cls, values: Sequence[bytes | None], first: int = 0) -> "Records":

@@ -17,7 +17,7 @@ from detectors.monitor import MonitorState
 from detectors.observe import Observer, Pane
 from detectors.panes import Clock, decode_part
 from detectors.profile import Profile, ProfileBook
-from stream.batching import BATCH_RECORDS, batch_of
+from stream.batching import batch_of, runs
 from stream.config import Config, semantics_of
 from stream.connection import Connection, connection_of
 from stream.control import Control
@@ -147,9 +147,8 @@ class Replay:
         async for partition, records in log.read(self.ranges):
             on_records(len(records))
             bad = self.quarantined(self._topic, partition)
-            for first in range(0, len(records), BATCH_RECORDS):
-                some = records[first : first + BATCH_RECORDS]
-                batch = batch_of(some, self._config, scanner, bad)
+            for run in runs(records):
+                batch = batch_of(run, self._config, scanner, bad)
                 ticked |= bool(batch.ticks.any())
                 for pane in observers[partition].feed(batch):
                     for effect in self._take(pane, applied):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from detectors.fit import fit
 from detectors.profile import Profile
-from driftline.bench.events import START, Shape, events
+from driftline.bench.events import START, Shape, arrow_messages, events
 from driftline.bench.log import EventLog, event_log
 from driftline.bench.processes import Bench, core_to_pin
 from driftline.bench.results import Told
@@ -32,7 +32,10 @@ _REFERENCE_PER_SECOND = 100
 
 
 class Wanted(NamedTuple):
-    """Say what a place holds: events, drawn how, compressed how, under which configuration."""
+    """Say what a place holds: events, drawn how, compressed how, under which configuration.
+
+    `arrow_rows` is how many of them are in a record, 0 for JSON events.
+    """
 
     events: int
     seed: int = 1
@@ -41,6 +44,7 @@ class Wanted(NamedTuple):
     environ: Mapping[str, str] = {}
     shape: Shape = Shape()
     pinned: bool = True
+    arrow_rows: int = 0
 
 
 class Place(NamedTuple):
@@ -111,9 +115,11 @@ def _fill(wanted: Wanted, log: EventLog, told: Told) -> None:
 
     def show(more: int) -> None:
         nonlocal written
-        written += more
+        written += more * max(1, wanted.arrow_rows)
         told.progress(f"Writing events: {written:,} of {wanted.events:,}")
 
     if wanted.events:
         chunks = events(wanted.events, wanted.seed, shape=wanted.shape)
+        if wanted.arrow_rows:
+            chunks = (arrow_messages(chunk, wanted.arrow_rows) for chunk in chunks)
         log.fill(chunks, show, wanted.compression)

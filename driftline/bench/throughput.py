@@ -7,6 +7,7 @@ same one core (the broker is not pinned); so what else the machine does meets al
     record path  `driftline worker`, both roles, with a Python object for each fetched record
     hot path     the same with the fetched bytes read where they lie
     zstd         the hot path on a topic with the same events, compressed
+    arrow        the hot path on Arrow messages of 5,000 of the same events each
     no Faust     the hot path's own code in a bare loop: raw fetch, walk, scan, accumulate
 """
 
@@ -39,6 +40,7 @@ __all__ = [
 
 HOT, RECORDS = "hot path", "record path"
 _START_SECONDS = 120.0
+_ARROW_ROWS = 5_000
 _Run = TypeVar("_Run")
 RATIOS = (
     Ratio("hot path / naive", HOT, ("naive",)),
@@ -46,6 +48,7 @@ RATIOS = (
     Ratio("hot path / record path", HOT, (RECORDS,)),
     Ratio("share of the limit without Faust", HOT, ("no Faust",)),
     Ratio("zstd / uncompressed", "zstd", (HOT,)),
+    Ratio("Arrow / JSON, hot path", "arrow", (HOT,)),
 )
 
 
@@ -81,6 +84,8 @@ def run(options: Options, told: Told) -> Result:
         plain = stack.enter_context(place(wanted, options.bootstrap, told))
         packed = wanted._replace(compression="zstd")
         zstd = stack.enter_context(place(packed, options.bootstrap, told, plain.profile))
+        columns = wanted._replace(arrow_rows=_ARROW_ROWS)
+        arrow = stack.enter_context(place(columns, options.bootstrap, told, plain.profile))
         counter = iter(range(1, options.rounds + 1))
         cpu: dict[str, list[Worked]] = {}
         bare: list[Limit] = []
@@ -93,6 +98,7 @@ def run(options: Options, told: Told) -> Result:
             RECORDS: own(RECORDS, plain, own_setting(RECORDS)),
             HOT: own(HOT, plain, own_setting(HOT)),
             "zstd": own("zstd", zstd, own_setting(HOT)),
+            "arrow": own("arrow", arrow, own_setting(HOT)),
         }
         not_run = {}
         if is_local(options.bootstrap):

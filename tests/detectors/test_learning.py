@@ -45,7 +45,7 @@ def arrived(rows: list[Row], first: int) -> Arrived:
     """Make the records `first`… of a partition."""
     at = np.array([i for i, (_, event) in enumerate(rows) if event], np.int64)
     return Arrived(
-        offsets=np.arange(first, first + len(rows)),
+        places=np.arange(first, first + len(rows)),
         record_ms=np.array([record_ms for record_ms, _ in rows], np.int64),
         times_ms=np.array([event.time_ms if event else -1 for _, event in rows], np.int64),
         ticks=np.array([event is None for _, event in rows]),

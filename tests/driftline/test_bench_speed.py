@@ -11,7 +11,7 @@ from detectors.errors import ConfigError, DriftlineError
 from driftline.bench import decode, detectors, environments
 from driftline.bench.emission import drifting, timed
 from driftline.bench.environments import NotRunError, environment
-from driftline.bench.events import FEATURES, Shape, events
+from driftline.bench.events import FEATURES, Shape, arrow_messages, events
 from driftline.bench.gate import Checked, baseline_of, check, read_baseline
 from driftline.bench.latency import Seen, quantiles
 from driftline.bench.libraries import Window
@@ -157,6 +157,8 @@ def test_every_decoder_of_the_bench_takes_every_event() -> None:
     assert {name: each(batch) for name, each in decode.contenders().items()} == dict.fromkeys(
         ("scanner", "typed", "strict", "orjson", "msgspec"), 50
     )
+    messages = [Records.of_values([value]) for value in arrow_messages(values, 20)]
+    assert list(map(decode.arrow(), messages)) == [20, 20, 10]
 
 
 def test_the_short_form_of_detectors_finds_the_same_alarms_as_river() -> None:

@@ -28,7 +28,7 @@ from stream.config import Config, semantics_of
 from stream.control import Control
 from stream.decode.json_events import decode
 from stream.ledger import decode_record
-from tests.fuzz import batches, files
+from tests.fuzz import arrows, batches, files
 from tests.fuzz.mutators import mutated, mutated_json
 
 __all__ = ["DECODERS", "Decoder"]
@@ -223,4 +223,5 @@ DECODERS = (
     Decoder("bound", files.make_bound, files.run_bound),
     Decoder("config", files.make_config, files.run_config),
     Decoder("batches", batches.make_batches, batches.run_batches),
+    Decoder("arrow", arrows.make_arrow, arrows.run_arrow),
 )

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("detectors", "stream", "driftline")
 READERS = {"loads", "decode", "Decoder", "convert", "unpack", "unpack_from", "frombuffer"}
 READERS |= {"fromisoformat", "strptime", "decompress", "decompressobj", "reader", "DictReader"}
-READERS |= {"read_text", "read_bytes", "GzipFile"}
+READERS |= {"read_text", "read_bytes", "GzipFile", "open_stream"}
 
 FUZZED = {
     "detectors/alert.py:instant_ms": "ledger",
@@ -33,6 +33,9 @@ FUZZED = {
     "stream/config_file.py:load_config": "config",
     "stream/control.py:Control._body": "control",
     "stream/control.py:Control._take": "control",
+    "stream/decode/arrow/frames.py:_Table._number": "arrow",
+    "stream/decode/arrow/frames.py:_messages": "arrow",
+    "stream/decode/arrow/sheet.py:sheets": "arrow",
     "stream/decode/json_events.py:_is_utf8": "event",
     "stream/decode/strict.py:_document": "event",
     "stream/decode/strict.py:depth_within": "event",

@@ -5,7 +5,7 @@ another profile is in force, are scanned again by the plan that they need.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from stream.decode.scan import codes
 from stream.decode.scan.kernel import scan_rows
 from stream.decode.scan.plan import Plan, plan_of
 from stream.records import Records
+
+if TYPE_CHECKING:
+    from stream.decode.arrow.reader import ArrowReader
 
 __all__ = ["Scanner"]
 
@@ -53,6 +56,7 @@ class Scanner:
         """Scan by the profiles of `book`, as it is when a batch comes."""
         self._book = book
         self._limits = limits
+        self._arrow: ArrowReader | None = None
         self._plans: dict[str, tuple[Profile, Plan | None]] = {}
         self._last: _InForce | None = None
 
@@ -86,6 +90,15 @@ class Scanner:
                 groups += [] if event else [some[1:]] * (len(some) > 1)
                 batch.left.append(some if event else some[:1])
         return batch.taken, np.sort(np.concatenate([*batch.left, *groups]))
+
+    @property
+    def arrow(self) -> "ArrowReader":
+        """Give what reads Arrow messages; pyarrow's 50 MiB come with the first of them."""
+        if self._arrow is None:
+            from stream.decode.arrow.reader import ArrowReader
+
+            self._arrow = ArrowReader(self._book, self._limits)
+        return self._arrow
 
     def _known(self) -> _InForce | None:
         """Give what was in force for the rows before, if it still is; else whatever there is."""

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from detectors.columns import Columns
+from detectors.events import WEIGHT_MAX
 from detectors.layout import Layout, layout_of
+from detectors.panes import PANE_ROWS_MAX
 from detectors.profile import Channel, Profile, Reference, Span, Stream
 from detectors.summary.cells import CELL_BYTES_MAX, Cell, Moments, add_cell
 from detectors.summary.sums import Sums, summarise
@@ -190,12 +192,12 @@ def test_no_events_make_no_cell() -> None:
 
 def test_the_largest_pane_does_not_overflow_its_sum_of_squares() -> None:
     moments = Moments.zeros(LAYOUT)
-    cell = summarise(_filled(1 << 18, value=1e300, weight=4096), LAYOUT)[0]
+    cell = summarise(_filled(PANE_ROWS_MAX, value=1e300, weight=WEIGHT_MAX), LAYOUT)[0]
     for _ in range(3):
         add_cell(cell.data, LAYOUT, moments)
     high, low = int(moments.squares_high[0, 0]), int(moments.squares_low[0, 0])
-    assert (high << 32) + low == 3 << 62
-    assert int(moments.clipped[0, 0]) == 3 << 30
+    assert (high << 32) + low == (3 * PANE_ROWS_MAX) << 44
+    assert int(moments.clipped[0, 0]) == (3 * PANE_ROWS_MAX) << 12
 
 
 def test_a_large_bucket_is_split_into_cells_that_count_its_events_once() -> None:
