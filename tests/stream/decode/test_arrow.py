@@ -273,3 +273,9 @@ def test_a_row_that_is_refused_is_named_with_its_message() -> None:
     (reject,) = rejects(Partition("e", 3), whole, batch_of(whole, CONFIG))
     assert (reject.code, reject.offset, reject.row) == ("arrow", 4, None)
     assert b'"row"' not in msgspec.json.encode(reject)
+
+
+def test_a_message_under_quarantine_is_one_reject_that_nothing_reads() -> None:
+    log = records([arrows.message(GOOD)], 17)
+    found = batch_of(log, CONFIG, None, [17])
+    assert (found.reject_codes, found.accepted, found.of_one) == (["quarantine"], 0, False)
