@@ -27,7 +27,10 @@ from stream.security import PLAINTEXT, Security, refusal, security_of
 
 __all__ = ["RECORD_BYTES_MAX", "START_TIMEOUT_SECONDS", "Connection", "connection_of"]
 
-RECORD_BYTES_MAX = 8 << 20
+# A profile of 20,000 streams is one record, of 11 MB and more.
+RECORD_BYTES_MAX = 32 << 20
+# A first record that is larger than this comes all the same.
+_FETCH_BYTES = 8 << 20
 START_TIMEOUT_SECONDS = 20.0
 _PAUSE_SECONDS = 0.5
 _HANDSHAKE_TIMEOUT_MS = 5_000
@@ -72,7 +75,7 @@ class Connection:
                 **self._options,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
-                max_partition_fetch_bytes=RECORD_BYTES_MAX,
+                max_partition_fetch_bytes=_FETCH_BYTES,
             )
         )
 

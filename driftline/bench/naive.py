@@ -62,10 +62,11 @@ def main() -> None:
     detectors = Detectors()
 
     async def process(stream: AsyncIterable[bytes]) -> None:
-        events, started, done = 0, 0.0, False
+        events, started, cpu, done = 0, 0.0, 0.0, False
         async for value in stream:
             if not value or done:  # a tick of driftline's, or on the way out
                 continue
+            cpu = cpu or time.process_time()
             started = started or time.perf_counter()
             detectors.take(value)
             events += 1
@@ -73,6 +74,7 @@ def main() -> None:
             if events == options.events or seconds > options.seconds:
                 done = True
                 measured = {"events": events, "seconds": seconds}
+                measured["cpu_seconds"] = time.process_time() - cpu
                 options.result.write_bytes(orjson.dumps(measured, option=orjson.OPT_APPEND_NEWLINE))
                 signal.raise_signal(signal.SIGTERM)
 

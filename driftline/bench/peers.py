@@ -11,6 +11,7 @@ peers get a log of their own with fewer events. Quix Streams leaves windows open
 events of the same slice come: of it, only the closed ones are compared.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -114,7 +115,12 @@ def run(options: Options, told: Told) -> Result:
         for number in range(1, options.rounds + 1):
             told.progress(f"Round {number} of {options.rounds}: driftline and the naive worker")
             rates = {"naive": run_naive(where, options, number).rate}
-            rates[HOT] = run_worker(where, own_setting(HOT)).rate
+            worked = run_worker(where, own_setting(HOT))
+            rates[HOT] = worked.rate
+            cost = (worked.observe_cpu_seconds + worked.judge_cpu_seconds) / worked.events
+            figures["hot path: cpu us/event"] = min(
+                figures.get("hot path: cpu us/event", math.inf), cost * 1e6
+            )
             for peer, command in commands.items():
                 told.progress(f"Round {number} of {options.rounds}: {peer.name}")
                 try:
@@ -126,6 +132,8 @@ def run(options: Options, told: Told) -> Result:
                     rates[name] = passed.rate
                     mib = passed.bytes_max / 2**20
                     figures[f"{name}: MiB"] = max(figures.get(f"{name}: MiB", 0.0), mib)
+                    least = figures.get(f"{name}: cpu us/event", math.inf)
+                    figures[f"{name}: cpu us/event"] = min(least, passed.cpu_cost * 1e6)
             for log, _ in logs:
                 log.log.clear(keep_events=True)
             told.line(f"round {number}: " + ", ".join(f"{k} {v:,.0f}" for k, v in rates.items()))
@@ -144,7 +152,6 @@ def run(options: Options, told: Told) -> Result:
 class _Pass(Measured, frozen=True):
     """Hold what a peer measured of one pass, as it wrote it."""
 
-    cpu_seconds: float = 0.0
     bytes_max: float = 0.0
 
 
