@@ -16,8 +16,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import cramjam
+import google_crc32c
 import numpy as np
-from aiokafka.record.util import calc_crc32c
 
 from stream.record_walk import TICK_HEADER, walk_records
 from stream.records import PADDING, Records
@@ -86,8 +86,8 @@ class RecordBatch(NamedTuple):
 
     def crc_fits(self, content: bytes) -> bool:
         """Compare the checksum (CRC-32C) with the bytes that it covers."""
-        covered = memoryview(content)[self.begin + _CHECKED_FROM : self.stop]
-        return bool(calc_crc32c(covered) == self.crc)
+        covered = content[self.begin + _CHECKED_FROM : self.stop]
+        return bool(google_crc32c.value(covered) == self.crc)
 
 
 def split(content: bytes) -> Iterator[RecordBatch]:
