@@ -29,9 +29,9 @@ class Lines(Iterator[Line]):
     r"""Read lines of bounded length, and take some back where a row turns out to be none.
 
     >>> import io
-    >>> lines = Lines(io.BytesIO(b"a\\nb"), event_bytes=100)
+    >>> lines = Lines(io.BytesIO(b"a\nb"), event_bytes=100)
     >>> [line.content for line in lines]
-    [b'a\\n', b'b']
+    [b'a\n', b'b']
     """
 
     def __init__(self, stream: IO[bytes], event_bytes: int) -> None:

@@ -39,6 +39,11 @@ ALLOWED = (
         "aiokafka finds no broker, says so, and asks again until there is one",
     ),
     Allowed(
+        r"^OffsetCommit failed for group \S+ due to group error \(\[Error 25\]",
+        r"broker|zombie",
+        "the group went on without a member that was silent; it commits nothing, and joins anew",
+    ),
+    Allowed(
         r"^\[\^-+BatchConsumerThread\]: Thread keepalive is not responding",
         r"zombie",
         "mode finds that its thread stood still: so did the whole process",
