@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import settings
 from secured import SecuredKafka, secured_kafka
 
@@ -37,6 +38,12 @@ def driftline_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("DRIFTLINE_JARS", str(jars))
         patch.setenv("DRIFTLINE_HOME", str(home))
         yield home
+
+
+@pytest.fixture(autouse=True)
+def plain_logs() -> None:
+    """Let no test log where another one said: to a stream, for example, that is closed by now."""
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

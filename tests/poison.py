@@ -46,7 +46,7 @@ COLUMNS = ColumnsConfig(
 )
 # What a table cannot say: an empty row is none, a cell is no list, a file has no append times.
 UNREACHABLE = {
-    "json": {"quarantine"},
+    "json": {"arrow", "quarantine"},
     "csv": {
         "empty",
         "depth",
@@ -54,6 +54,7 @@ UNREACHABLE = {
         "features_type",
         "segments_type",
         "time_future",
+        "arrow",
         "quarantine",
     },
 }

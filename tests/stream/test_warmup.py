@@ -82,7 +82,6 @@ def test_a_warm_up_that_takes_a_while_says_what_it_does(
     seconds: float, lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(warmup, "_SILENT_SECONDS", 0.1)
-    structlog.reset_defaults()
     with structlog.testing.capture_logs() as logged:
         asyncio.run(warmup.compiled(lambda: time.sleep(seconds)))
     assert [line["event"] for line in logged] == lines
