@@ -223,7 +223,7 @@ class Shell:
             if self._done or lease.generation != self._app.consumer_generation_id:
                 return False
             self.lease = lease
-            lease.begin(await self.role.assigned(lease.commits))
+            await self.consumer.start_lease(lease, await self.role.assigned(lease.commits))
             log.info("assigned", partitions=_listed(lease.position), generation=lease.generation)
             return True
 

@@ -45,6 +45,12 @@ class _Bench:
     writing: asyncio.Task[None] | None = None
 
 
+def _failure_seen(writing: asyncio.Task[None]) -> None:
+    """Keep asyncio from reporting a failure that `_written` raises, or that no longer matters."""
+    if not writing.cancelled():
+        writing.exception()
+
+
 class JudgeRole:
     """Judge the models of the assigned summaries partitions."""
 
@@ -223,6 +229,7 @@ class JudgeRole:
         cut = (bench.next, bench.monitor.snapshot())
         writing = self._checkpoints.write(self._snapshots, tp.partition, bench.counter, cut)
         bench.writing = asyncio.create_task(writing)
+        bench.writing.add_done_callback(_failure_seen)
 
     async def _written(self, bench: _Bench) -> None:
         """Wait until a partition's snapshot is there; a failure is an exception."""

@@ -36,6 +36,14 @@ class Lease:
     undone: int = 0
     ended: bool = False
 
+    def beyond(self, starts: Mapping[Partition, int | None]) -> list[Partition]:
+        """Name the partitions whose start lies behind the log's end as it was.
+
+        A worker that was taken for dead may have gone on since, and the role have seen its panes.
+        """
+        ends = self.log_end
+        return [tp for tp, start in starts.items() if start is not None and start > ends[tp]]
+
     def begin(self, starts: Mapping[Partition, int | None]) -> None:
         """Take the role's choice of where to read from; refuse what the log does not hold."""
         for partition in self.commits:

@@ -109,6 +109,12 @@ class BatchConsumer(driver.Consumer):
         self._read_offset.clear()
         await thread.call_thread(thread.begin, lease)
 
+    async def start_lease(self, lease: Lease, starts: Mapping[Partition, int | None]) -> None:
+        """Begin where the role says; ask anew for an end that the log had when it was surveyed."""
+        if outdated := lease.beyond(starts):
+            lease.log_end.update(await self.highwaters(*outdated))
+        lease.begin(starts)
+
     async def perform_seek(self) -> None:
         """Do nothing: Faust would overwrite the positions of `begin_lease` by the commits."""
 

@@ -130,7 +130,10 @@ class Member:
         lease = self.group.lease(self)
         async with self._gate:
             self.lease = lease
-            lease.begin(await self.role.assigned(lease.commits))
+            starts = await self.role.assigned(lease.commits)
+            for tp in lease.beyond(starts):
+                lease.log_end[tp] = self.host.cluster.end(TopicPartition(*tp))
+            lease.begin(starts)
 
     def _stands(self) -> bool:
         """Say whether this member believes that it holds its partitions."""

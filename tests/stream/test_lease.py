@@ -49,6 +49,11 @@ def test_it_begins_where_the_role_says_or_at_the_start_of_the_log() -> None:
     assert begun().position == {A: 10, B: 5}
 
 
+def test_a_start_behind_the_end_that_was_surveyed_is_named() -> None:
+    assert begun().beyond({A: 20, B: None}) == []
+    assert begun().beyond({A: 21, B: 5}) == [A]
+
+
 @pytest.mark.parametrize(
     ("start", "sentence"),
     [

@@ -13,6 +13,7 @@ from faust.app.base import BootStrategy
 from faust.types import TP
 from mode import Service
 
+from detectors.errors import StateRefused
 from stream.app import RoleApp, make_app
 from stream.connection import Connection
 from stream.lease import Lease
@@ -88,6 +89,26 @@ def test_commit_still_asks_for_the_offsets_and_hands_them_to_commit() -> None:
         assert not consumer._acked_index[TP(*IN)]
         assert not await consumer.commit()  # nothing new is durable
         assert len(given) == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_role_may_start_at_an_end_that_is_newer_than_the_survey() -> None:
+    async def scenario() -> None:
+        consumer = made().consumer
+        end = 15
+
+        async def highwaters(*tps: TP) -> dict[TP, int]:
+            assert tps == (IN,)
+            return {IN: end}
+
+        consumer.highwaters = highwaters
+        late = lease()
+        await consumer.start_lease(late, {IN: 15})
+        assert late.position == {IN: 15}
+        end = 12
+        with pytest.raises(StateRefused, match="ends at offset 12"):
+            await consumer.start_lease(lease(), {IN: 15})
 
     asyncio.run(scenario())
 
