@@ -23,8 +23,8 @@ judge topic incidents WRITE
 judge group judge READ
 learn topic events READ
 learn topic control READ WRITE
+learn topic summaries READ
 learn group learn READ
-learn group observe DESCRIBE
 emitter topic events WRITE
 emit topic events WRITE
 emit group observe DESCRIBE
@@ -35,7 +35,7 @@ backtest topic control READ
 backtest topic summaries DESCRIBE
 push topic * CREATE DESCRIBE
 push topic control READ WRITE
-push group observe DESCRIBE
+push topic summaries READ
 END
 }
 

@@ -47,7 +47,8 @@ def push(
 ) -> None:
     """Put the sections [time], [slices], [detect] and [policy] in force for every worker.
 
-    A new epoch begins 60 s after the latest event that has been seen; streams keep their state.
+    A new epoch begins 60 s after the latest event that has been read; streams keep their state.
+    Where workers run, it waits some seconds, to be sure of that.
     Push first, then restart the workers with the new file, one by one.
     """
     from stream.config_file import load_config

@@ -81,8 +81,8 @@ def show(profile: ProfilePath) -> None:
 def push(profile: ProfilePath, config: ConfigPath = None) -> None:
     """Put a profile in force: a record of the control topic.
 
-    It takes effect 60 s after the latest event that has been seen, or from the beginning if
-    there was none.
+    It takes effect 60 s after the latest event that has been read, or from the beginning if
+    there was none.  Where workers run, it waits some seconds, to be sure of that.
     """
     from stream.config_file import load_config
     from stream.fitting import load_file

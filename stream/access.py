@@ -74,8 +74,8 @@ ACCESS: dict[str, tuple[Need, ...]] = {
     "learn": _needs(
         topic_events="READ",
         topic_control="READ WRITE",
+        topic_summaries="READ",
         group_learn="READ",
-        group_observe="DESCRIBE",
     ),
     "emitter": _needs(topic_events="WRITE"),
     "emit": _needs(topic_events="WRITE", group_observe="DESCRIBE"),
@@ -84,7 +84,7 @@ ACCESS: dict[str, tuple[Need, ...]] = {
     "push": (
         Need("topic", EVERY, "CREATE"),
         Need("topic", EVERY, "DESCRIBE"),
-        *_needs(topic_control="READ WRITE", group_observe="DESCRIBE"),
+        *_needs(topic_control="READ WRITE", topic_summaries="READ"),
     ),
 }
 

@@ -7,6 +7,7 @@ Nothing is kept: another one that takes over reads the log again, and comes to t
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Collection, Mapping
 
 import structlog
@@ -17,20 +18,19 @@ from detectors.panes import UNSET
 from stream.batching import batch_of, runs
 from stream.config import Config
 from stream.connection import Connection
-from stream.control import MARGIN_MS, Control
+from stream.control import Control
 from stream.fitting import fit_learnt, patience_of
 from stream.metrics import LearnSeries
 from stream.names import TopicNames
 from stream.pushing import push_profile
+from stream.reached import Reached
 from stream.records import Records
 from stream.role import Commit, Flow, Partition
 from stream.topic_ranges import TopicRanges
-from stream.watermarks import watermarks
 
 __all__ = ["LearnRole"]
 
 _PAUSE_SECONDS = 1.0
-_CALM_SECONDS = 2.0
 
 log = structlog.get_logger()
 
@@ -50,11 +50,13 @@ class LearnRole:
         self._config = config
         self._connection = connection
         self._control = Control(connection, names.control)
+        self._reached = Reached(config, connection)
         self._learning: asyncio.Task[None] | None = None
 
     async def start(self, flow: Flow) -> None:  # noqa: ARG002  what it reads, it reads privately
         """Connect, and read the control topic."""
         await self._control.start()
+        await self._reached.start()
 
     async def assigned(
         self, commits: Mapping[Partition, Commit | None]
@@ -83,6 +85,7 @@ class LearnRole:
     async def stop(self) -> None:
         """Close the connections."""
         await self._stop_learning()
+        await self._reached.stop()
         await self._control.stop()
 
     def why_not_ready(self) -> str:
@@ -130,12 +133,12 @@ class LearnRole:
         except ValueError as error:
             log.warning("not learnt", why=str(error), events=len(learnt.events))
             return
-        await self._until_calm(learnt.end_ms)
+        await self._reached.calm_ms(learnt.end_ms)
         await self._control.sync()
         if self._has_profile(profile.model):
             return
         try:
-            start = await push_profile(self._config, profile)
+            start = await push_profile(self._config, profile, math.inf)
         except ConfigError as error:
             log.error("a replay may differ", why=str(error))  # noqa: TRY400  it is a sentence
             start = None
@@ -143,15 +146,3 @@ class LearnRole:
         self.series.learnt.inc()
         events = len(learnt.events) << learnt.level
         log.info("learnt", profile=profile.hash, events=events, effective_from=start)
-
-    async def _until_calm(self, end_ms: int) -> None:
-        """Wait until observe has passed the reference, and reads no faster than a push can bear."""
-        while True:
-            before = await self._latest_ms()
-            await asyncio.sleep(_CALM_SECONDS)
-            if end_ms <= before and await self._latest_ms() - before < MARGIN_MS // 2:
-                return
-
-    async def _latest_ms(self) -> int:
-        found = await asyncio.to_thread(watermarks, self._connection, self._names)
-        return max(found.values(), default=UNSET)

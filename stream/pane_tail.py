@@ -44,6 +44,7 @@ class PaneTail:
         if self._next == UNSET:
             self._consumer = await self._connection.consumer()
             self._consumer.assign([self._partition])
+            self._consumer.pause(self._partition)
         end = (await self._consumer.end_offsets([self._partition]))[self._partition]
         if self._next == UNSET:
             await self._search(set(wanted), end)
@@ -68,10 +69,13 @@ class PaneTail:
         if low >= high:
             return []
         self._consumer.seek(self._partition, low)
+        self._consumer.resume(self._partition)
         found: list[Header] = []
         while await self._consumer.position(self._partition) < high:
             for records in (await self._consumer.getmany(timeout_ms=_POLL_MS)).values():
                 found += [decode_header(r.value or b"") for r in records if r.offset < high]
+        # A fetch that waits at the end of the log would hold up the next request.
+        self._consumer.pause(self._partition)
         return found
 
     def _take(self, headers: Iterable[Header]) -> None:

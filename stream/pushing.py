@@ -21,13 +21,12 @@ from stream.control import (
 )
 from stream.names import TopicNames
 from stream.outbox import Outbox
+from stream.reached import Reached
 from stream.topics import prepare_topics
-from stream.watermarks import watermarks
 
 __all__ = ["push_config", "push_profile", "renewed"]
 
-# Twice the interval of commits: what was read before the push is committed after it.
-_COMMITTED_SECONDS = 2.0
+_PATIENCE_SECONDS = 60.0
 
 
 def renewed(profile: Profile, before: Sequence[Profile]) -> Profile:
@@ -42,16 +41,20 @@ def renewed(profile: Profile, before: Sequence[Profile]) -> Profile:
     return seal(msgspec.structs.replace(profile, parent=terms[-1]))
 
 
-async def push_profile(config: Config, profile: Profile) -> str | None:
+async def push_profile(
+    config: Config, profile: Profile, patience_seconds: float = _PATIENCE_SECONDS
+) -> str | None:
     """Write a profile to the control topic; give from when it is in force, None: the beginning.
+
+    While a backfill runs through its events too fast for that, wait, as long as patience lasts.
 
     Raises
     ------
     ConfigError, ServiceUnreachable
-        If the prefix runs with another configuration, Kafka does not answer, or events were read
-        so fast meanwhile that some may have been judged with the profile before.
+        If the prefix runs with another configuration, Kafka does not answer, or events are read so
+        fast that some might be judged with the profile before.
     """
-    async with _Pushing(config) as push:
+    async with _Pushing(config, patience_seconds) as push:
         await push.control.agree(config, push.outbox)
         before = push.control.book.segments(profile.model)
         profile = renewed(profile, [one for _, one in before])
@@ -71,7 +74,7 @@ async def push_config(config: Config) -> str | None:
     ConfigError, ServiceUnreachable
         If it would cut panes otherwise, which is fixed when a prefix is new, and as for profiles.
     """
-    async with _Pushing(config) as push:
+    async with _Pushing(config, _PATIENCE_SECONDS) as push:
         theirs = push.control.config
         if theirs is not None and theirs.time.pane_seconds != config.time.pane_seconds:
             raise ConfigError(
@@ -88,22 +91,25 @@ async def push_config(config: Config) -> str | None:
 class _Pushing:
     """Hold the connections of a push, and W before it."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, patience_seconds: float) -> None:
         self._config = config
+        self._patience_seconds = patience_seconds
         self._connection = connection_of(config.kafka)
-        self._names = TopicNames(config.kafka.prefix)
+        self._reached = Reached(config, self._connection)
         self.outbox = Outbox(self._connection)
-        self.control = Control(self._connection, self._names.control)
+        self.control = Control(self._connection, TopicNames(config.kafka.prefix).control)
         self.latest_ms = UNSET
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(prepare_topics, self._config.kafka, self._connection, "push")
         await self.outbox.start()
         await self.control.start()
-        self.latest_ms = await self._latest()
+        await self._reached.start()
+        self.latest_ms = await self._reached.calm_ms(patience_seconds=self._patience_seconds)
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._reached.stop()
         await self.control.stop()
         await self.outbox.stop()
 
@@ -112,15 +118,11 @@ class _Pushing:
         await self.control.publish(record, self.outbox)
         if self.latest_ms == UNSET:
             return None
-        await asyncio.sleep(_COMMITTED_SECONDS)
-        if await self._latest() > start_ms - MARGIN_MS // 2:
+        await asyncio.sleep(self._reached.settle_seconds)
+        if await self._reached.latest_ms() > start_ms - MARGIN_MS // 2:
             raise ConfigError(
                 f"The {record.kind} is in force from {record.effective_from}, but events are read "
                 "so fast just now that this was reached before every worker knew. Push again once "
                 "they have caught up; between the two a replay may differ."
             )
         return record.effective_from
-
-    async def _latest(self) -> int:
-        found = await asyncio.to_thread(watermarks, self._connection, self._names)
-        return max(found.values(), default=UNSET)

@@ -29,6 +29,7 @@ class PrivateReader:
         """Connect, and begin at the partition's first record."""
         self._consumer = await self._connection.consumer()
         self._consumer.assign([self._partition])
+        self._consumer.pause(self._partition)
         await self._consumer.seek_to_beginning(self._partition)
         if self._since_ms is not None:
             found = await self._consumer.offsets_for_times({self._partition: self._since_ms})
@@ -36,12 +37,19 @@ class PrivateReader:
                 self._consumer.seek(self._partition, start.offset)
 
     async def drain(self) -> list[tuple[bytes, bytes]]:
-        """Give (key, value) of every record between the last call and the present end."""
+        """Give (key, value) of every record between the last call and the present end.
+
+        It fetches only meanwhile: a broker answers a connection's requests one after the other,
+        and a fetch at the end of the log, which waits half a second for more, would hold up the
+        next call.
+        """
         end = (await self._consumer.end_offsets([self._partition]))[self._partition]
         found: list[tuple[bytes, bytes]] = []
         while await self._consumer.position(self._partition) < end:
+            self._consumer.resume(self._partition)
             for records in (await self._consumer.getmany(timeout_ms=_POLL_MS)).values():
                 found += [(record.key or b"", record.value or b"") for record in records]
+        self._consumer.pause(self._partition)
         return found
 
     async def stop(self) -> None:

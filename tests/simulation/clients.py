@@ -156,6 +156,12 @@ class _Consumer:
     def seek(self, tp: TopicPartition, offset: int) -> None:
         self._positions[tp] = offset
 
+    def pause(self, *tps: TopicPartition) -> None:
+        """Fetch nothing between calls; here nothing is fetched without one."""
+
+    def resume(self, *tps: TopicPartition) -> None:
+        """Fetch again."""
+
     async def seek_to_beginning(self, *tps: TopicPartition) -> None:
         self._positions.update(dict.fromkeys(tps, 0))
 
