@@ -138,7 +138,7 @@ def test_a_role_that_loses_a_right_ends_with_4_and_names_the_topic(
         (("backtest", "kafka:{prefix}.events"), "backtest", Need("topic", "summaries", "DESCRIBE")),
         (("profile", "push", "{profile}"), "push", Need("topic", "control", "READ")),
         (("profile", "push", "{profile}"), "push", Need("topic", "control", "WRITE")),
-        (("profile", "push", "{profile}"), "push", Need("group", "observe", "DESCRIBE")),
+        (("profile", "push", "{profile}"), "push", Need("topic", "summaries", "READ")),
     ],
 )  # fmt: skip
 def test_a_command_without_one_of_its_rights_ends_with_4_and_names_it(
