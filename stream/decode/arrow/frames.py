@@ -11,7 +11,7 @@ from typing import Final
 
 from stream.decode.strict import RejectedError
 
-__all__ = ["FIELDS_MAX", "check_frames"]
+__all__ = ["FIELDS_MAX", "Table", "check_frames"]
 
 FIELDS_MAX: Final = 4_096
 _MARK: Final = b"\xff\xff\xff\xff"
@@ -23,13 +23,18 @@ _SCHEMA, _DICTIONARY, _BATCH = 1, 2, 3
 _BIG_ENDIAN: Final = 1
 
 
-class _Table:
+class Table:
     """Read one table of a FlatBuffer; struct.error where it leaves the bytes."""
 
     def __init__(self, data: bytes, at: int) -> None:
         self._data, self._at = data, at
         self._vtable = at - self._number("<i", at)
         self._size = self._number("<H", self._vtable)
+
+    @classmethod
+    def root(cls, data: bytes) -> "Table":
+        """Give the table that a frame is."""
+        return cls(data, *struct.unpack_from("<I", data))
 
     def _number(self, form: str, at: int) -> int:
         if at < 0:
@@ -44,28 +49,39 @@ class _Table:
         return self._at + offset if offset else 0
 
     def number(self, index: int, form: str) -> int:
+        """Give a number of the table itself; 0 where it is absent."""
         at = self._find(index)
         return self._number(form, at) if at else 0
 
-    def table(self, index: int) -> "_Table | None":
+    def table(self, index: int) -> "Table | None":
+        """Give a part of the table."""
         at = self._find(index)
-        return _Table(self._data, at + self._number("<I", at)) if at else None
+        return Table(self._data, at + self._number("<I", at)) if at else None
 
-    def text_bytes(self, index: int) -> int:
-        at = self._find(index)
-        return self._number("<I", at + self._number("<I", at)) if at else 0
-
-    def tables(self, index: int, count_max: int) -> "list[_Table]":
-        """List the tables of a vector, at most so many."""
+    def vector(self, index: int) -> tuple[int, int]:
+        """Give where a vector's elements begin, and how many there are; (0, 0) if absent."""
         at = self._find(index)
         if not at:
-            return []
+            return 0, 0
         at += self._number("<I", at)
-        count = self._number("<I", at)
+        return at + 4, self._number("<I", at)
+
+    def text_bytes(self, index: int) -> int:
+        """Count the bytes of a text."""
+        return self.vector(index)[1]
+
+    def text(self, index: int) -> str:
+        """Give a text; UnicodeDecodeError where it is none."""
+        at, size = self.vector(index)
+        return self._data[at : at + size].decode()
+
+    def tables(self, index: int, count_max: int) -> "list[Table]":
+        """List the tables of a vector, at most so many."""
+        at, count = self.vector(index)
         if count > count_max:
             raise RejectedError("limit")
-        spots = range(at + 4, at + 4 + 4 * count, 4)
-        return [_Table(self._data, spot + self._number("<I", spot)) for spot in spots]
+        spots = range(at, at + 4 * count, 4)
+        return [Table(self._data, spot + self._number("<I", spot)) for spot in spots]
 
 
 def check_frames(value: bytes, rows_max: int, known: bytes | None = None) -> bytes:
@@ -107,7 +123,7 @@ def _walk(value: bytes, rows_max: int, known: bytes | None) -> bytes:
     return schema
 
 
-def _messages(value: bytes) -> Iterator[tuple[_Table, bytes]]:
+def _messages(value: bytes) -> Iterator[tuple[Table, bytes]]:
     """Give each frame's table and its bytes; nothing may follow the end that is marked."""
     at = 0
     while at < len(value):
@@ -120,7 +136,7 @@ def _messages(value: bytes) -> Iterator[tuple[_Table, bytes]]:
         if size > _METADATA_BYTES_MAX:
             raise RejectedError("limit")
         data = value[at : at + size]
-        message = _Table(data, *struct.unpack_from("<I", data))
+        message = Table.root(data)
         body = message.number(3, "<q")
         if not 0 <= body <= len(value) - at - size:
             raise RejectedError("arrow")
@@ -130,7 +146,7 @@ def _messages(value: bytes) -> Iterator[tuple[_Table, bytes]]:
         raise RejectedError("arrow")
 
 
-def _check_batch(batch: _Table | None) -> int:
+def _check_batch(batch: Table | None) -> int:
     """Refuse a compressed body or a delta; give the rows."""
     rows = -1 if batch is None or batch.table(3) is not None else batch.number(0, "<q")
     if rows < 0:
@@ -138,7 +154,7 @@ def _check_batch(batch: _Table | None) -> int:
     return rows
 
 
-def _check_schema(message: _Table, schema: _Table) -> None:
+def _check_schema(message: Table, schema: Table) -> None:
     """Bound the fields of a schema, however they are shared, and all its texts."""
     if schema.number(0, "<h") == _BIG_ENDIAN:
         raise RejectedError("arrow")
@@ -163,7 +179,7 @@ def _check_schema(message: _Table, schema: _Table) -> None:
     _texts(fields, 6)
 
 
-def _texts(tables: list[_Table], index: int) -> None:
+def _texts(tables: list[Table], index: int) -> None:
     """Bound the key-value pairs of some tables together."""
     spent = 0
     for table in tables:

@@ -18,6 +18,7 @@ from detectors.observe import Scanned
 from detectors.panes import FOREVER
 from detectors.profile import Profile, ProfileBook
 from stream.decode.arrow.columns import SheetExtractor
+from stream.decode.arrow.quick import QuickReader
 from stream.decode.arrow.sheet import Sheet, sheets
 from stream.decode.json_events import decode
 
@@ -55,6 +56,7 @@ class ArrowReader:
         self._row_limits = msgspec.structs.replace(limits, event_bytes=_BYTES_MAX)
         self._extractors: dict[str, tuple[Profile, SheetExtractor]] = {}
         self._schema: bytes | None = None
+        self.quick = QuickReader(book, limits)
 
     def read(self, value: bytes, record_ms: int | None) -> Message:
         """Read one message; `record_ms` is what its rows' times are held against.
@@ -64,10 +66,17 @@ class ArrowReader:
         RejectedError
             If the message as a whole is no events.
         """
+        later_ms = self._limits.max_future_seconds * 1000
+        latest_ms = FOREVER if record_ms is None else record_ms + later_ms
+        scanned = self.quick.read(value, latest_ms)
+        if scanned is not None:
+            nothing = np.empty(0, np.int64)
+            return Message(len(scanned.rows), [scanned], [], nothing, nothing, [])
         pages, self._schema = sheets(value, self._limits, self._schema)
         found = Message(0, [], [], np.empty(0, np.int64), np.empty(0, np.int64), [])
         for sheet in pages:
             found = self._append(found, sheet, record_ms)
+        self.quick.learn(value)
         return found
 
     def _append(self, before: Message, sheet: Sheet, record_ms: int | None) -> Message:
