@@ -21,6 +21,7 @@ from detectors.policy import Policy
 from detectors.profile import Profile, ProfileBook, seal
 from stream.batching import decoded
 from stream.config import Config
+from stream.decode.arrow.kernels import warm as warm_arrow
 from stream.decode.scan.scanner import Scanner
 from stream.record_walk import warm_records
 from stream.records import Records
@@ -74,6 +75,7 @@ def _written(event: Event) -> dict[str, object]:
 def warm_observe() -> None:
     """Compile what observe runs."""
     warm_records()
+    warm_arrow()
     events = _events()
     _panes(events, seal(drafted(events, FitOptions())))
 

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from detectors.observe import Scanned
+from stream.decode.arrow.reader import Message
 from tests import scans
 
 TEXT = [pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string())]
@@ -19,6 +21,9 @@ TIMES += [pa.timestamp("ms", "+05:30"), pa.float64(), pa.int64(), pa.string(), *
 FEATURES = ("amount", "hour", "Größe", scans.LONG_NAME, "", "plan", "active", "city", "other")
 ODD = (math.inf, -math.inf, math.nan, 1e308, -0.0, 5e-324, 1e22)
 PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+
+
+LATEST_MS = scans.RECORD_MS + 1000 * scans.LIMITS.max_future_seconds
 
 
 class Made(NamedTuple):
@@ -44,6 +49,8 @@ def message(columns: dict[str, Any]) -> bytes:
 
 class Writer:
     """Draw messages of every shape that events have in columns."""
+
+    span_ms = 7_200_000
 
     def __init__(self, rng: random.Random, plain: float = 0.7) -> None:
         """Let nothing be odd with probability `plain`, message by message."""
@@ -138,7 +145,7 @@ class Writer:
             return float(np.float32(chosen)) if of.bit_width == 32 else chosen
 
     def _time(self, of: Any, odd: bool) -> Any:
-        milliseconds = scans.RECORD_MS - self.rng.randrange(7_200_000)
+        milliseconds = scans.RECORD_MS - self.rng.randrange(self.span_ms)
         if odd:
             far = [scans.RECORD_MS + 60_001, 0, -1, 10**12 * 5, 253_402_300_800_000]
             milliseconds = self.rng.choice([None, *far])
@@ -156,11 +163,72 @@ class Writer:
         return f"2026-11-23T11:{milliseconds % 60:02}:{milliseconds % 60:02}.5Z"
 
 
+class PlainWriter(Writer):
+    """Draw messages that are plain in every row, of the columns that the profile `shop` names."""
+
+    # One profile is in force for all of it.
+    span_ms = 3_000_000
+
+    def __init__(self, rng: random.Random) -> None:
+        """Let nothing be odd."""
+        super().__init__(rng, 1.0)
+        self.model = rng.choice(["shop", "shop", "Klasse ä"])
+
+    def _types(self) -> dict[str, Any]:
+        numbers, pick = [*NUMBER, pa.bool_(), pa.null()], self.rng.choice
+        kinds = dict.fromkeys(FEATURES, numbers) | {"plan": TEXT, "city": TEXT}
+        kinds["active"] = [pa.bool_(), *TEXT]
+        names = self.rng.sample(FEATURES, self.rng.randrange(len(FEATURES) + 1))
+        of_text, scored = self.model != "shop", pa.struct([("score", pick(NUMBER))])
+        types = {
+            "time": pick([t for t in TIMES if not pa.types.is_string(t)]),
+            "model": pick(TEXT),
+            "id": pick([*NUMBER, *TEXT]),
+            "version": pick(TEXT),
+            "weight": pick(NUMBER),
+            "label": pa.null() if of_text else pick(NUMBER),
+            "latency_seconds": pa.null() if of_text else pick(NUMBER),
+            "prediction": pick(TEXT if of_text else [*NUMBER, scored]),
+            "features": pa.struct([(name, pick(kinds[name])) for name in names]),
+            "segments": pa.struct([(name, pick(TEXT)) for name in ("country", "tier", "plan")]),
+            "attributions": pa.struct([("amount", pick(NUMBER)), ("kind", pa.null())]),
+            "metrics": pa.struct([("revenue", pick(NUMBER))]),
+            "trace": pick([pa.string(), pa.float64()]),
+        }
+        rare = self.rng.sample(list(types), self.rng.randrange(6))
+        kept = [name for name in types if name in {"time", "model"} or name not in rare]
+        return {name: types[name] for name in self.rng.sample(kept, len(kept))}
+
+    def _value(self, name: str, of: Any) -> Any:
+        if name == "model":
+            return self.model
+        if name == "trace":
+            return None
+        return super()._value(name, of)
+
+
+def assert_quick_is_right(quick: Scanned | None, slow: Message) -> None:
+    """Require of what the quick way took that the slow way took the same, bit by bit."""
+    if quick is None:
+        return
+    (piece,) = slow.scanned
+    assert piece.columns.profile is quick.columns.profile
+    assert scans.bits(piece.columns) == scans.bits(quick.columns)
+    for mine, theirs in zip(_arrays(quick), _arrays(piece), strict=True):
+        assert mine.dtype == theirs.dtype
+        assert np.array_equal(mine, theirs)
+    assert (slow.rows, slow.events, len(slow.reject_rows)) == (len(piece.rows), [], 0)
+
+
 class Moment(NamedTuple):
     """Hold a timestamp as its count of units, and as seconds."""
 
     count: int
     seconds: float
+
+
+def _arrays(piece: Scanned) -> list[Any]:
+    return [piece.rows, piece.times_ms, piece.folded]
 
 
 def _raw(value: Any) -> Any:

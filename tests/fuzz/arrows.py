@@ -21,7 +21,8 @@ EDGES = (0, 1, -1, 2**31 - 1, 2**31, 2**63 - 1, 2**64 - 1, 8, 64, 1 << 20)
 def seeds() -> list[bytes]:
     """Write messages of every shape."""
     rng = random.Random(11)
-    return [arrows.Writer(rng, 0.9).made(rng.choice((1, 3, 20))).value for _ in range(SEEDS)]
+    writers = [arrows.Writer(rng, 0.9), *(arrows.PlainWriter(rng) for _ in range(2))]
+    return [rng.choice(writers).made(rng.choice((1, 3, 20))).value for _ in range(SEEDS)]
 
 
 @cache
@@ -48,13 +49,16 @@ def make_arrow(rng: random.Random) -> bytes:
 
 
 def run_arrow(content: bytes) -> str:
-    """Read a message; each of its rows is in a column, an event or a reject."""
+    """Read a message in both ways; each of its rows is in a column, an event or a reject."""
     try:
-        found = reader().read(content, scans.RECORD_MS)
+        found = reader().read_slowly(content, scans.RECORD_MS)
     except RejectedError as refusal:
         if refusal.code not in REJECT_CODES:
             raise
+        assert reader().quick.read(content, arrows.LATEST_MS) is None
         return refusal.code
+    reader().quick.learn(content)
+    arrows.assert_quick_is_right(reader().quick.read(content, arrows.LATEST_MS), found)
     pieces = [piece.rows for piece in found.scanned]
     rows = np.concatenate([*pieces, found.event_rows, found.reject_rows])
     assert np.sort(rows).tolist() == list(range(found.rows))

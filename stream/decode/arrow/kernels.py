@@ -23,6 +23,7 @@ __all__ = [
     "nulls_match",
     "texts_fit",
     "views_of",
+    "warm",
     "whole_characters",
 ]
 
@@ -235,3 +236,14 @@ def index_texts(views: Any, column: Any, found: Any) -> int:
             count += 1
         rows[i] = table[slot]
     return count
+
+
+def warm() -> None:
+    """Compile every loop; what is read are zeros."""
+    views, some, rows = views_of(bytes(64)), np.zeros(1, np.int64), np.zeros(1, np.int32)
+    nulls_match(views[U1], some, some, 1)
+    fill_numbers(views, np.zeros((1, 5), np.int64), np.zeros((1, 1)))
+    index_rows(views, (BIT, 0, -1, -1), 2, rows)
+    texts_fit(views, I4, 0, (1, 0, 8))
+    whole_characters(views, I4, 0, (1, 0, 0))
+    index_texts(views, (I4, 0, 0, -1, -1), (rows, some, np.full(2, -1, np.int32)))

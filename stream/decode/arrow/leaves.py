@@ -109,7 +109,8 @@ def _leaf(field: Table, name: str, at: tuple[int, int], parent: int) -> Leaf | N
     if type_ in _TEXTS:
         return leaf._replace(kind=TEXT, width=_TEXTS[type_])
     if type_ == _TIMESTAMP:
-        return leaf._replace(kind=I8, unit=of.number(0, "<h"))
+        unit = of.number(0, "<h")
+        return leaf._replace(kind=I8, unit=unit) if unit in range(4) else None
     if type_ == _INT:
         kind = _whole(of)
     elif type_ == _FLOAT:

@@ -32,6 +32,7 @@ _AT_ONCE: Final = 256
 _BYTES_MAX: Final = 16 * 2**20
 # JSON has no infinity, but numbers that are too large.
 _TOO_LARGE: Final = 10**400
+_NOTHING: Final = np.empty(0, np.int64)
 
 
 class Message(NamedTuple):
@@ -66,17 +67,21 @@ class ArrowReader:
         RejectedError
             If the message as a whole is no events.
         """
-        later_ms = self._limits.max_future_seconds * 1000
-        latest_ms = FOREVER if record_ms is None else record_ms + later_ms
+        ahead_ms = self._limits.max_future_seconds * 1000
+        latest_ms = FOREVER if record_ms is None else record_ms + ahead_ms
         scanned = self.quick.read(value, latest_ms)
         if scanned is not None:
-            nothing = np.empty(0, np.int64)
-            return Message(len(scanned.rows), [scanned], [], nothing, nothing, [])
+            return Message(len(scanned.rows), [scanned], [], _NOTHING, _NOTHING, [])
+        found = self.read_slowly(value, record_ms)
+        self.quick.learn(value)
+        return found
+
+    def read_slowly(self, value: bytes, record_ms: int | None) -> Message:
+        """Do what `read` does, in the way that decides where the quick one is in doubt."""
         pages, self._schema = sheets(value, self._limits, self._schema)
-        found = Message(0, [], [], np.empty(0, np.int64), np.empty(0, np.int64), [])
+        found = Message(0, [], [], _NOTHING, _NOTHING, [])
         for sheet in pages:
             found = self._append(found, sheet, record_ms)
-        self.quick.learn(value)
         return found
 
     def _append(self, before: Message, sheet: Sheet, record_ms: int | None) -> Message:
