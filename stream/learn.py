@@ -19,12 +19,13 @@ from stream.batching import batch_of, runs
 from stream.config import Config
 from stream.connection import Connection
 from stream.control import Control
+from stream.decode.scan.scanner import Scanner
+from stream.fetching import parses_in_place
 from stream.fitting import fit_learnt, patience_of
 from stream.metrics import LearnSeries
 from stream.names import TopicNames
 from stream.pushing import push_profile
 from stream.reached import Reached
-from stream.records import Records
 from stream.role import Commit, Flow, Partition
 from stream.topic_ranges import TopicRanges
 
@@ -51,6 +52,8 @@ class LearnRole:
         self._connection = connection
         self._control = Control(connection, names.control)
         self._reached = Reached(config, connection)
+        # Events of models that have a profile are of no matter here: columns are cheap.
+        self._scanner = Scanner(self._control.book, config.limits)
         self._learning: asyncio.Task[None] | None = None
 
     async def start(self, flow: Flow) -> None:  # noqa: ARG002  what it reads, it reads privately
@@ -66,7 +69,7 @@ class LearnRole:
             self._learning = asyncio.create_task(self._learn())
         return dict.fromkeys(commits)
 
-    async def process(self, partition: Partition, records: Records) -> None:
+    async def process(self, partition: Partition, records: object) -> None:
         """Do nothing: control records are read where they are needed."""
 
     def durable(self) -> Mapping[Partition, Commit]:
@@ -101,7 +104,8 @@ class LearnRole:
 
     async def _learn(self) -> None:
         """Follow the events topic from its start; push a profile whenever one can be fitted."""
-        async with TopicRanges(self._connection, self._names.events) as topic:
+        in_place = parses_in_place(self._config.kafka.fetch)
+        async with TopicRanges(self._connection, self._names.events, in_place=in_place) as topic:
             learner = Learner(topic.count, patience_of(self._config), self._has_profile)
             async for partition, arrived in self._follow(topic):
                 learner.take(partition, arrived)
@@ -116,7 +120,10 @@ class LearnRole:
             ranges = await topic.find(reached, None)
             async for partition, records in topic.read(ranges):
                 for some in runs(records):
-                    batch = await asyncio.to_thread(batch_of, some, self._config)
+                    bad = self._control.quarantined(self._names.events, partition)
+                    batch = await asyncio.to_thread(
+                        batch_of, some, self._config, self._scanner, bad
+                    )
                     self.series.records.inc(len(some))
                     await self._control.keep_up(UNSET)
                     yield partition, arrived_in(batch)

@@ -1,6 +1,8 @@
 """A record that kills observe: three crashes, then a reject; the worker and a replay go on."""
 
+import re
 import signal
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from live import ROOT, as_json, config_file, driftline, eventually, records, wor
 from logs import Shift, events, profile
 
 from detectors.profile import render
+from stream import localkafka
 from stream.config_file import load_config
 from tests.accounts import verified
 
@@ -71,3 +74,20 @@ def test_the_guilty_record_is_a_reject_after_three_crashes(
     assert verdict.first == ""
     assert verdict.compared["rejects"] == 1
     assert 0 < verdict.compared["events"] < EVENTS
+
+    # Who learns reads the same log, and leaves the record alone.
+    port = localkafka.free_port()
+
+    def read() -> int:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
+            found = re.search(
+                r"^driftline_records_read_total (.*)", page.read().decode(), re.MULTILINE
+            )
+        return int(float(found[1])) if found else 0
+
+    learning = ("--only", "learn", "--metrics-port", str(port))
+    with worker(path, tmp_path / "learn.log", *learning, code=tmp_path) as process:
+        eventually(lambda: "listening" in (tmp_path / "learn.log").read_text(), "learn has begun")
+        eventually(lambda: read() > EVENTS, "learn has read everything")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) == 0
