@@ -63,6 +63,15 @@ class Restored(msgspec.Struct, frozen=True):
     state: MonitorState
 
 
+class _Chunk(ModelState):
+    """Be the state of the term that it names; in older snapshots it names none.
+
+    A checksum says that a chunk's bytes are what they were, not whose they are.
+    """
+
+    term: str = ""
+
+
 def _to_plain(value: Any) -> Any:
     """Write an array as (type, shape, bytes): little-endian, row by row."""
     if isinstance(value, np.ndarray):
@@ -170,8 +179,16 @@ def _read(slot: str, partition: int, records: Mapping[str, bytes]) -> Restored:
             raise SnapshotCorrupt(f"The chunk {prefix}/{chunk} does not fit its checksum.")
         chunks[chunk] = b"".join(pieces)
     sources = unpack(chunks.pop(_ORDER), list[Source])
-    models = {digest: unpack(content, ModelState) for digest, content in chunks.items()}
+    models = {term: _model(term, content) for term, content in chunks.items()}
     return Restored(manifest, MonitorState(sources, models, manifest.names))
+
+
+def _model(term: str, content: bytes) -> ModelState:
+    """Read a term's chunk; SnapshotCorrupt if it is another's."""
+    fields = msgspec.structs.asdict(unpack(content, _Chunk))
+    if (named := fields.pop("term")) not in {"", term}:
+        raise SnapshotCorrupt(f"The chunk {term} of a snapshot holds the state of {named}.")
+    return ModelState(**fields)
 
 
 def restore(partition: int, records: Mapping[str, bytes]) -> Restored | None:
@@ -233,7 +250,8 @@ class Checkpoints:
         outdated = self._outdated.pop(partition, ())
         slot = f"{owner}.{counter % SLOTS}"
         chunks: dict[str, list[Source] | ModelState] = {_ORDER: state.sources}
-        chunks |= state.models
+        for term, model in state.models.items():
+            chunks[term] = _Chunk(**msgspec.structs.asdict(model), term=term)
         checksums: dict[str, list[str]] = {}
         for name, value in chunks.items():
             pieces = await asyncio.to_thread(_pieces, value)

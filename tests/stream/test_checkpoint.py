@@ -153,6 +153,15 @@ def test_two_swapped_records_are_refused() -> None:
             restore(0, records | {one: records[other], other: records[one]})
 
 
+def test_two_models_of_one_shape_whose_chunks_are_swapped_are_refused() -> None:
+    manifest = checkpoint._open(small()["0/a.1/manifest"], "")
+    one, other = manifest.names
+    pieces = manifest.pieces | {one: manifest.pieces[other], other: manifest.pieces[one]}
+    moved = {f"0/a.1/{to}/0": small()[f"0/a.1/{of}/0"] for to, of in ((one, other), (other, one))}
+    with pytest.raises(SnapshotCorrupt, match=f"holds the state of {one}|{other}"):
+        restore(0, resealed(pieces=pieces) | moved)
+
+
 def resealed(**changes: Any) -> dict[str, bytes]:
     """Give the small snapshot another manifest, with a checksum that fits."""
     manifest = checkpoint._open(small()["0/a.1/manifest"], "")
