@@ -155,7 +155,10 @@ class JudgeRole:
         if full != self._full:
             self._full = full
             self._flow.hold(full)
-            log.error("full", why=self.why_not_ready())
+            if full:
+                log.error("full", why=self.why_not_ready())
+            else:
+                log.info("no longer full")
 
     def durable(self) -> Mapping[Partition, Commit]:
         """Give what has been applied and published: for consumer lag only."""
@@ -200,7 +203,8 @@ class JudgeRole:
             return f"{tp.topic}[{tp.partition}] waits for its snapshot in {self._names.state}"
         if not self._benches:
             return "no partition of the summaries topic is assigned yet"
-        for tp in sorted(self._full):
+        if self._full:
+            tp = min(self._full)
             monitor = self._benches[tp].monitor
             return (
                 f"{tp.topic}[{tp.partition}] is not read on: {monitor.pending_bytes:,} bytes wait "
