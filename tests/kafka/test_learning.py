@@ -58,7 +58,10 @@ def test_a_model_is_learnt_once_and_then_alarms_and_a_replay_says_the_same(
             worker(config, logs[2], "--only", "learn"),
             worker(config, logs[3], "--only", "learn"),
         ):
-            eventually(lambda: bool(profiles(bootstrap, topic_prefix)), "a profile is learnt")
+            # Not before: events that come all at once leave a push no time to be read by all.
+            told = '"event": "learnt"'
+            eventually(lambda: any(told in path.read_text() for path in logs[2:]), "one is learnt")
+            assert profiles(bootstrap, topic_prefix)
             emit(bootstrap, topic_prefix, values[FIRST:])
             eventually(lambda: bool(alerts_of(bootstrap, topic_prefix)), "an alert")
             found = profiles(bootstrap, topic_prefix)
