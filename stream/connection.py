@@ -99,7 +99,7 @@ class Connection:
         ServiceUnreachable
             If Kafka does not answer within 20 seconds, or refuses a request of the block.
         """
-        admin = self.admin_client()
+        admin = self._admin()
         try:
             _find_living(admin)
             yield admin
@@ -110,14 +110,8 @@ class Connection:
         finally:
             admin.close()
 
-    def admin_client(self) -> Any:
-        """Connect an admin client; the caller closes it.
-
-        Raises
-        ------
-        ServiceUnreachable
-            If Kafka does not answer within 20 seconds.
-        """
+    def _admin(self) -> Any:
+        """Connect an admin client."""
         # It would not say what is wrong, and ask until its time is over.
         with ThreadPoolExecutor(1) as thread:
             thread.submit(asyncio.run, self._check_welcome()).result()

@@ -12,7 +12,7 @@ from detectors.alert import Alert, Incident, Metric, encode
 from detectors.observe import Batch, Observer, Pane
 from detectors.panes import decode_part
 from detectors.profile import ProfileBook
-from stream.batching import BATCH_RECORDS, batch_of
+from stream.batching import batch_of, runs
 from stream.checkpoint import Checkpoints, Restored
 from stream.config import Config
 from stream.connection import Connection, connection_of
@@ -176,8 +176,8 @@ async def _facts(
         await log.find(None, None)
         async for partition, records in log.read(replay.ranges):
             bad = replay.quarantined(topic, partition)
-            for first in range(0, len(records), BATCH_RECORDS):
-                batch = batch_of(records[first : first + BATCH_RECORDS], config, None, bad)
+            for run in runs(records):
+                batch = batch_of(run, config, None, bad)
                 take_batch(told, (topic, partition), batch)
                 batches.setdefault((topic, partition), []).append(batch)
     return {source: facts_of(found) for source, found in batches.items()}

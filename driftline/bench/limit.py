@@ -21,7 +21,7 @@ from detectors.layout import layout_of
 from detectors.profile import ProfileBook
 from detectors.summary.sums import Sums
 from driftline.bench.raw_fetch import RawFetch
-from stream.batching import BATCH_RECORDS
+from stream.batching import runs
 from stream.config_file import load_config
 from stream.decode.scan.scanner import Scanner
 from stream.fitting import load_file
@@ -83,8 +83,8 @@ class _Loop:
         with self._timed("walk"):
             chunks = [records for records, _ in walk(content, batches, offset)]
         for records in chunks:
-            for first in range(0, len(records), BATCH_RECORDS):
-                self._count(records[first : first + BATCH_RECORDS])
+            for run in runs(records):
+                self._count(run)
 
     def _count(self, records: Records) -> None:
         with self._timed("scan"):

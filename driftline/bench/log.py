@@ -3,13 +3,11 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kafka import TopicPartition
 from kafka.admin import OffsetSpec
-from kafka.errors import KafkaError
 
-from detectors.errors import ServiceUnreachable
 from detectors.panes import decode_part
 from stream.connection import Connection
 from stream.emitting import BatchProducer
@@ -35,13 +33,13 @@ class EventLog:
     """Fill, watch and empty the topics of one prefix; `event_log` makes and removes it."""
 
     def __init__(
-        self, connection: Connection, names: TopicNames, partitions: tuple[int, int]
+        self, connection: Connection, admin: Any, names: TopicNames, partitions: tuple[int, int]
     ) -> None:
         """Work on a prefix whose events and summaries have so many partitions."""
         self.names = names
         self._connection = connection
         self._partitions = partitions
-        self._admin = connection.admin_client()
+        self._admin = admin
 
     def fill(
         self,
@@ -134,24 +132,15 @@ class EventLog:
         if topics:
             self._admin.delete_topics(topics, timeout_ms=_DELETE_TIMEOUT_MS, raise_errors=False)
 
-    def close(self) -> None:
-        """Disconnect."""
-        self._admin.close()
-
 
 @contextlib.contextmanager
 def event_log(
     connection: Connection, names: TopicNames, partitions: tuple[int, int]
 ) -> Iterator[EventLog]:
     """Have a prefix's log for the length of a `with` block; ServiceUnreachable without Kafka."""
-    try:
-        log = EventLog(connection, names, partitions)
+    with connection.admin() as admin:
+        log = EventLog(connection, admin, names, partitions)
         try:
             yield log
         finally:
             log.clear(keep_events=False)
-            log.close()
-    except KafkaError as error:
-        raise ServiceUnreachable(
-            f"Kafka at {connection.bootstrap} failed the bench: {error!r}."
-        ) from error
