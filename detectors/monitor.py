@@ -100,9 +100,7 @@ class Monitor:
     def _succession(self, model: str) -> list[str]:
         """List the terms of a model in the order in which they take over."""
         known = []
-        segments = self._book.segments(model)
-        ends = [start for start, _ in segments[1:]] + [FOREVER]
-        for (start, profile), end in zip(segments, ends, strict=True):
+        for profile, start, end in self._book.in_force(model):
             within = [at for at in self._epochs.starts if start < at < end]
             known += [_term(profile, at) for at in (self._epochs.at(start)[0], *within)]
         own = {term for term, judge in self.judges.items() if judge.profile.model == model}

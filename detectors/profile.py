@@ -9,16 +9,18 @@ how the statistics of its own blocks are distributed (ALARMS: fitted once, used 
 import json
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from detectors.errors import ConfigError
+from detectors.panes import FOREVER
 from detectors.season import NO_SEASON, Calendar, Season
 
 __all__ = [
     "SCHEMA",
     "Channel",
+    "InForce",
     "Profile",
     "ProfileBook",
     "Reference",
@@ -220,6 +222,14 @@ def load(content: bytes | str, source: str) -> Profile:
     return profile
 
 
+class InForce(NamedTuple):
+    """Name a profile, and the event times (milliseconds, end excluded) that it is for."""
+
+    profile: Profile
+    from_ms: int
+    until_ms: int
+
+
 class ProfileBook:
     """Hold every profile that is in force from some event time on, by model.
 
@@ -261,6 +271,13 @@ class ProfileBook:
     def segments(self, model: str) -> Sequence[tuple[int, Profile]]:
         """List the model's profiles with the event times they are in force from, in order."""
         return self._by_model.get(model, ())
+
+    def in_force(self, model: str) -> list[InForce]:
+        """List the model's profiles with the event times that they are for, in order."""
+        entries = self.segments(model)
+        ends = [*(from_ms for from_ms, _ in entries[1:]), FOREVER]
+        pairs = zip(entries, ends, strict=False)
+        return [InForce(profile, from_ms, until_ms) for (from_ms, profile), until_ms in pairs]
 
     def end_of(self, profile: Profile) -> int | None:
         """Give the event time at which another profile of the model takes over; None if never."""

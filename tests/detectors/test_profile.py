@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from detectors.errors import ConfigError
+from detectors.panes import FOREVER
 from detectors.profile import Profile, ProfileBook, load, render, seal
 
 
@@ -94,6 +95,8 @@ def test_the_book_gives_the_latest_profile_not_after_an_events_time() -> None:
     assert at == [None, first, first, second, second]
     assert book.at("toys", 5_000) is None
     assert [t for t, _ in book.segments("shop")] == [1_000, 2_000]
+    assert book.in_force("shop") == [(first, 1_000, 2_000), (second, 2_000, FOREVER)]
+    assert book.in_force("toys") == []
 
 
 def test_a_later_record_of_the_same_time_wins_and_both_stay_known() -> None:

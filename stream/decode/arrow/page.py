@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from detectors.columns import FOLDED, Columns
 from detectors.events import WEIGHT_MAX, Limits
 from detectors.observe import Scanned
-from detectors.panes import FOREVER
 from detectors.profile import Profile, ProfileBook
 from stream.decode.arrow import kernels
 from stream.decode.arrow.body import BITS, Body, texts_of
@@ -214,9 +213,7 @@ class Page:
         first = int(rows[0])
         if first == len(names.names) or not names.names[first] or (rows != first).any():
             return None
-        segments = book.segments(names.names[first])
-        ends = [*(from_ms for from_ms, _ in segments[1:]), FOREVER]
-        for (from_ms, profile), until_ms in zip(segments, ends, strict=False):
+        for profile, from_ms, until_ms in book.in_force(names.names[first]):
             if from_ms <= first_ms and last_ms < until_ms:
                 return profile
         return None

@@ -122,9 +122,8 @@ class ArrowReader:
         counts = np.bincount(models.codes[plain], minlength=len(models.names))
         for code in np.argsort(-counts, kind="stable")[:_MODELS_MAX].tolist():
             mine = plain if one else plain & (models.codes == code)
-            segments = self._book.segments(models.names[code]) if counts[code] else ()
-            ends = [*(from_ms for from_ms, _ in segments[1:]), FOREVER]
-            for (from_ms, profile), until_ms in zip(segments, ends, strict=False):
+            known = self._book.in_force(models.names[code]) if counts[code] else ()
+            for profile, from_ms, until_ms in known:
                 rows = np.flatnonzero(
                     mine & (sheet.times_ms >= from_ms) & (sheet.times_ms < until_ms)
                 )

@@ -4,7 +4,6 @@ Rows are scanned by the plan of the batch before.  Those of another model, or of
 another profile is in force, are scanned again by the plan that they need.
 """
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -14,7 +13,7 @@ from detectors.columns import FOLDED, Columns
 from detectors.events import Event, Limits
 from detectors.observe import Scanned
 from detectors.panes import FOREVER
-from detectors.profile import Profile, ProfileBook
+from detectors.profile import InForce, Profile, ProfileBook
 from stream.decode.json_events import decode
 from stream.decode.scan import codes
 from stream.decode.scan.kernel import scan_rows
@@ -30,14 +29,6 @@ __all__ = ["Scanner"]
 _MODELS_MAX = 128
 
 Rows = NDArray[np.int64]
-
-
-class _InForce(NamedTuple):
-    """Name a profile, and the event times (milliseconds, end excluded) that it is for."""
-
-    profile: Profile
-    from_ms: int
-    until_ms: int
 
 
 class _Batch(NamedTuple):
@@ -58,7 +49,7 @@ class Scanner:
         self._limits = limits
         self._arrow: ArrowReader | None = None
         self._plans: dict[str, tuple[Profile, Plan | None]] = {}
-        self._last: _InForce | None = None
+        self._last: InForce | None = None
 
     def scan(
         self, records: Records, rows: Rows, record_ms: Rows | None
@@ -100,31 +91,24 @@ class Scanner:
             self._arrow = ArrowReader(self._book, self._limits)
         return self._arrow
 
-    def _known(self) -> _InForce | None:
+    def _known(self) -> InForce | None:
         """Give what was in force for the rows before, if it still is; else whatever there is."""
         models = self._book.models
         if self._last is None:
             return self._at(models[0], 0) if models else None
         profile, from_ms, _ = self._last
-        for one in self._in_force(profile.model):
+        for one in self._book.in_force(profile.model):
             if one.profile is profile and one.from_ms == from_ms:
                 return one
         return self._at(profile.model, from_ms)
 
-    def _at(self, model: str, time_ms: int) -> _InForce | None:
+    def _at(self, model: str, time_ms: int) -> InForce | None:
         """Give what is in force for a model's events of a time, or before the first profile."""
         found = None
-        for one in self._in_force(model):
+        for one in self._book.in_force(model):
             if found is None or one.from_ms <= time_ms:
                 found = one
         return found
-
-    def _in_force(self, model: str) -> Iterator[_InForce]:
-        """List a model's profiles with the times that they are for."""
-        segments = self._book.segments(model)
-        ends = [*(from_ms for from_ms, _ in segments[1:]), FOREVER]
-        for (from_ms, profile), until_ms in zip(segments, ends, strict=False):
-            yield _InForce(profile, from_ms, until_ms)
 
     def _event(self, batch: _Batch, row: int) -> Event | None:
         """Ask the slow way what one row is."""
@@ -138,7 +122,7 @@ class Scanner:
             held = self._plans[profile.hash] = profile, plan_of(profile, self._limits)
         return held[1]
 
-    def _pass(self, batch: _Batch, rows: Rows, known: _InForce) -> list[Rows]:
+    def _pass(self, batch: _Batch, rows: Rows, known: InForce) -> list[Rows]:
         """Scan rows by one plan; give the rows of each other model that is among them."""
         plan = self._plan(known.profile)
         if plan is None:
@@ -157,10 +141,10 @@ class Scanner:
         bounds = np.flatnonzero(np.diff(group[order])) + 1
         return np.split(rows[strange[order]], bounds)
 
-    def _move(self, batch: _Batch, rows: Rows, times_ms: Rows, known: _InForce) -> None:
+    def _move(self, batch: _Batch, rows: Rows, times_ms: Rows, known: InForce) -> None:
         """Scan rows of one model by the other profiles that are in force at their times."""
         settled = np.zeros(len(rows), np.bool_)
-        for one in self._in_force(known.profile.model):
+        for one in self._book.in_force(known.profile.model):
             mine = (times_ms >= one.from_ms) & (times_ms < one.until_ms)
             plan = self._plan(one.profile) if mine.any() else None
             if plan is not None:
@@ -169,7 +153,7 @@ class Scanner:
         batch.left.append(rows[~settled])
 
     def _scan(
-        self, batch: _Batch, rows: Rows, by: tuple[_InForce, Plan]
+        self, batch: _Batch, rows: Rows, by: tuple[InForce, Plan]
     ) -> tuple[NDArray[np.uint8], Rows, Rows]:
         """Scan rows by one plan; keep what was taken, give what became of every row."""
         known, plan = by
