@@ -150,8 +150,6 @@ class Sums:
 
     def add(self, columns: Columns) -> None:
         """Count events."""
-        if self._add_plain(columns):
-            return
         arrays = (
             columns.buckets,
             columns.values,
@@ -160,27 +158,13 @@ class Sums:
             columns.weights,
         )
         known = (self._buckets, self._events, self._used)
+        used = add_plain(arrays, self._arrays, (known, self._dense), (LIMIT, float(UNIT)))
+        if used >= 0:
+            self._used = used
+            return
         self._used, left = _add(arrays, self._arrays, known, self._dense)
         if len(left):
             self._held.append(columns.take(left))
-
-    def _add_plain(self, columns: Columns) -> bool:
-        """Count events of one bucket without slices and weights the fast way; else do nothing."""
-        if not len(columns) or columns.slices.shape[1]:
-            return False
-        bucket = columns.buckets[0]
-        if np.any(columns.buckets != bucket) or np.any(columns.weights != 1):
-            return False
-        found = np.flatnonzero(self._buckets[: self._used] == bucket)
-        slot = int(found[0]) if len(found) else self._used
-        if slot == len(self._buckets):
-            return False
-        self._used = max(self._used, slot + 1)
-        self._buckets[slot] = bucket
-        self._events[slot] += len(columns)
-        dense = tuple(array[slot, 0] for array in self._dense)
-        add_plain((columns.values, columns.codes), self._arrays, dense, (LIMIT, float(UNIT)))
-        return True
 
     def cells(self) -> list[Cell]:
         """Give what was counted, buckets ascending; nothing is left."""
