@@ -53,25 +53,14 @@ def binned_quantiles(channel: Channel, counts: NDArray[np.int64]) -> dict[str, f
     >>> binned_quantiles(channel, np.array([0, 10, 10, 0]))["0.5"]
     1.0
     """
-    edges = channel.edges
-    below = np.cumsum(counts).tolist()
-    total = below[-1]
-    found = {}
-    for q in _QUANTILES:
-        target = q * total
-        b = next(i for i, cumulated in enumerate(below) if cumulated >= target)
-        if b == 0 or b == len(edges):
-            value = edges[0] if b == 0 else edges[-1]
-        else:
-            inside = (target - below[b - 1]) / max(int(counts[b]), 1)
-            value = edges[b - 1] + inside * (edges[b] - edges[b - 1])
-        found[str(q)] = nine_digits(value)
-    return found
+    found = np.empty(len(_QUANTILES))
+    _quantiles(counts, np.array(channel.edges), found)
+    return dict(zip(_NAMES, map(nine_digits, found.tolist()), strict=True))
 
 
 @njit(cache=True)
 def _quantiles(counts: Any, edges: Any, out: Any) -> None:
-    """Write the quantiles of one block, as `binned_quantiles` gives them."""
+    """Write the quantiles of one block."""
     total = counts.sum()
     for i in range(_LEVELS.shape[0]):
         target = _LEVELS[i] * total
