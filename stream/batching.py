@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.errors import ConfigError
+from detectors.events import Event
 from detectors.observe import Batch
 from detectors.profile import ProfileBook
 from stream.bisect import without
@@ -113,23 +114,24 @@ def decoded(
     """
     rows = np.flatnonzero(~records.ticks)
     scanned, left = ([], rows) if scanner is None else scanner.scan(records, rows, record_ms)
-    runs = [left[first : first + _RUN] for first in range(0, len(left), _RUN)]
-    found = []
-    for run in runs:
-        values = [records.value(row) for row in run.tolist()]
-        found.append(decode(values, None if record_ms is None else record_ms[run], config.limits))
-    empty = rows[:0]
+    events: list[Event] = []
+    codes: list[str] = []
+    event_rows, reject_rows = [rows[:0]], [rows[:0]]
+    for first in range(0, len(left), _RUN):
+        some = left[first : first + _RUN]
+        values = [records.value(row) for row in some.tolist()]
+        found = decode(values, None if record_ms is None else record_ms[some], config.limits)
+        events += found.events
+        codes += found.reject_codes
+        event_rows.append(some[found.rows])
+        reject_rows.append(some[found.rejected_rows])
     return Batch(
         offsets=records.offsets,
         record_ms=record_ms,
         ticks=records.ticks,
-        events=[event for one in found for event in one.events],
-        event_rows=np.concatenate(
-            [empty, *(run[one.rows] for run, one in zip(runs, found, strict=True))]
-        ),
-        reject_rows=np.concatenate(
-            [empty, *(run[one.rejected_rows] for run, one in zip(runs, found, strict=True))]
-        ),
-        reject_codes=[code for one in found for code in one.reject_codes],
+        events=events,
+        event_rows=np.concatenate(event_rows),
+        reject_rows=np.concatenate(reject_rows),
+        reject_codes=codes,
         scanned=scanned,
     )
