@@ -3,7 +3,7 @@
 import asyncio
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -11,7 +11,10 @@ from driftline.options import ConfigPath, byte_progress, out
 
 __all__ = ["EPILOG", "emit"]
 
-EPILOG = "Example: driftline emit events.jsonl --rate 2000    (or --speedup 60, or --retime now)"
+EPILOG = (
+    "Examples: driftline emit events.jsonl --rate 2000    (or --speedup 60, or --retime now)\n\n"
+    "driftline emit events.jsonl --format arrow --rows 5000"
+)
 
 
 def emit(
@@ -26,6 +29,13 @@ def emit(
     as_late: Annotated[
         bool, typer.Option("--as-late", help="Send even what the topic's time has passed.")
     ] = False,
+    format_: Annotated[
+        Literal["json", "arrow"],
+        typer.Option("--format", help="Events one by one, or many in an Arrow message."),
+    ] = "json",
+    rows: Annotated[
+        int, typer.Option(min=1, max=65_536, help="Events in an Arrow message, at most.")
+    ] = 5_000,
     config: ConfigPath = None,
 ) -> None:
     """Send a file's events to Kafka, in order; as fast as possible unless told otherwise."""
@@ -39,6 +49,7 @@ def emit(
     if retime not in {None, "now"}:
         raise ConfigError(f"--retime {retime}: the only value is `now`.")
     settings = load_config(config)
+    pace = Pace(rate, speedup, rows if format_ == "arrow" else 0)
     started = time.monotonic()
     sent = 0
 
@@ -48,7 +59,7 @@ def emit(
         with byte_progress(out()) as bar:
             task = bar.add_task(f"Emitting {file.name}", total=size)
             choice = {"retime": retime == "now", "as_late": as_late}
-            async for done in emit_file(file, settings, Pace(rate, speedup), **choice):
+            async for done in emit_file(file, settings, pace, **choice):
                 sent = done.events
                 speed = sent / max(time.monotonic() - started, 1e-9)
                 label = f"Emitting {file.name}: {sent:,} events, {speed:,.0f}/s"

@@ -31,10 +31,14 @@ _BATCH_BYTES = 1 << 20
 
 
 class Pace(NamedTuple):
-    """Say how fast to send: events a second, or a multiple of event time; None: at once."""
+    """Say how fast to send: events a second, or a multiple of event time; None: at once.
+
+    `arrow_rows` is how many events at most are in one Arrow message; 0 sends JSON.
+    """
 
     rate: float | None = None
     speedup: float | None = None
+    arrow_rows: int = 0
 
 
 class Emitted(NamedTuple):
@@ -130,7 +134,7 @@ async def emit_file(
         _check_not_behind(path, config, watermarks(connection, names))
     shift_ms = _shift(path, config.columns, config.limits) if retime else 0
     async with BatchProducer(connection, names.events, partitions) as producer:
-        started, first_ms = time.monotonic(), None
+        started, first_ms, sent = time.monotonic(), None, 0
         for values, position in _chunks(path, config, partitions, pace):
             sending = retimed(values, shift_ms, config.limits) if shift_ms else values
             if pace.speedup:
@@ -138,11 +142,23 @@ async def emit_file(
                 first_ms = first_ms if first_ms is not None or not times else times[0]
                 ahead = (times[0] - first_ms) / 1000 / pace.speedup if times and first_ms else 0.0
                 await asyncio.sleep(max(0.0, started + ahead - time.monotonic()))
-            await producer.send(sending)
-            yield Emitted(producer.sent, position)
+            await producer.send(_written(sending, pace, partitions, config.limits))
+            sent += len(values)
+            yield Emitted(sent, position)
             if pace.rate:
-                due = started + producer.sent / pace.rate
+                due = started + sent / pace.rate
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
+
+
+def _written(
+    values: Sequence[bytes], pace: Pace, partitions: int, limits: Limits
+) -> Sequence[bytes]:
+    """Write events as they are sent; messages are for all partitions, like single events."""
+    if not pace.arrow_rows:
+        return values
+    from stream.packing import packed  # pyarrow, which JSON does without
+
+    return list(packed(values, min(pace.arrow_rows, -(-len(values) // partitions)), limits))
 
 
 def _chunks(
@@ -151,6 +167,7 @@ def _chunks(
     """Read the file in chunks that fit the pace; the first has one row a partition."""
     size = max(1, round(pace.rate * _CHUNK_SECONDS)) if pace.rate else _CHUNK_ROWS
     size = 50 if pace.speedup else min(size, _CHUNK_ROWS)
+    size = max(size, pace.arrow_rows * partitions)
     wanted = partitions
     held: list[bytes] = []
     position = 0

@@ -6,11 +6,12 @@ import signal
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 
 import pytest
+from kafka import KafkaConsumer, TopicPartition
 from live import (
     DRIFTLINE,
     as_json,
@@ -107,13 +108,15 @@ def emitting(directory: Path, config: Path, values: list[bytes]) -> Iterator[Non
         process.wait()
 
 
-def emit(directory: Path, config: Path, values: list[bytes], rate: int = RATE) -> None:
+def emit(
+    directory: Path, config: Path, values: list[bytes], *options: object, rate: int = RATE
+) -> None:
     """Push the profile and send the values."""
     pushed = directory / "profile.json"
     pushed.write_text(render(profile()))
     driftline("profile", "push", pushed, "-c", config)
     path = write_lines(directory / "live.jsonl", values)
-    driftline("emit", path, "-c", config, "--rate", rate)
+    driftline("emit", path, "-c", config, "--rate", rate, *options)
 
 
 def test_two_workers_one_killed_publish_the_backtests_alerts(
@@ -132,6 +135,21 @@ def test_two_workers_one_killed_publish_the_backtests_alerts(
     assert published(bootstrap, topic_prefix) == expected
     told = "".join(path.read_text() for path in logs)
     assert '"level": "error"' not in told, told
+
+
+def test_arrow_messages_give_the_alerts_of_the_same_events_in_json(
+    bootstrap: str, topic_prefix: str, tmp_path: Path, log: list[bytes], expected: set[str]
+) -> None:
+    config = config_file(tmp_path, bootstrap, topic_prefix)
+    with worker(config, tmp_path / "w.log"):
+        emit(tmp_path, config, log, "--format", "arrow", "--rows", 50)
+        eventually(lambda: published(bootstrap, topic_prefix) >= expected, "all alerts")
+    assert published(bootstrap, topic_prefix) == expected
+    events = TopicNames(topic_prefix).events
+    with closing(KafkaConsumer(bootstrap_servers=bootstrap)) as consumer:
+        ends = consumer.end_offsets([TopicPartition(events, n) for n in range(4)])
+    # As few records as that are messages of many events, not events.
+    assert 4 <= sum(ends.values()) < EVENTS / 25
 
 
 def test_poison_among_the_events_is_rejected_and_changes_no_alert(
