@@ -43,7 +43,9 @@ class Scanned:
     def between(self, first: int, last: int) -> Columns:
         """Give the columns of the events in records first…last (excluded)."""
         low, high = np.searchsorted(self.rows, [first, last]).tolist()
-        folded = dict(zip(FOLDED, self.folded[low:high].sum(axis=0).tolist(), strict=True))
+        # Summed one by one: along rows of three, numpy takes ten times as long.
+        sums = [int(self.folded[low:high, kind].sum()) for kind in range(len(FOLDED))]
+        folded = dict(zip(FOLDED, sums, strict=True))
         return replace(self.columns.part(low, high), folded=folded)
 
 

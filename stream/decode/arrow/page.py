@@ -22,7 +22,8 @@ from stream.decode.times import TIME_MAX_MS, TIME_MIN_MS, numbers_ms
 __all__ = ["Page", "Schema"]
 
 _PROFILES_MAX: Final = 64
-_KEPT_BYTES: Final = 1 << 16
+_KEPT: Final = 64
+_KEPT_BYTES: Final = 1 << 14
 _DISTINCT_MAX: Final = 1 << 12
 _PER_SECOND: Final = (1, 10**3, 10**6, 10**9)
 
@@ -40,7 +41,7 @@ class Schema:
 
     def _forget(self) -> None:
         self._wanted: dict[str, tuple[Profile, Wanted | None]] = {}
-        self.texts: dict[int, tuple[bytes, Names]] = {}
+        self.texts: dict[bytes, Names] = {}
         self.bools, self.nothing = Names(("false", "true")), Names(())
 
     def wants(self, profile: Profile) -> Wanted | None:
@@ -127,17 +128,19 @@ class Page:
         return True
 
     def _names(self, leaf: Leaf, frame: bytes) -> Names | None:
-        """Read a dictionary, unless it is the one of the message before."""
-        held = self._schema.texts.get(leaf.dictionary)
-        if held is not None and held[0] == frame:
-            return held[1]
-        limit = self._limits.string_length if leaf.name else None
-        found = texts_of(frame, leaf.width, limit)
-        if found is None:
-            return None
-        names = Names(found)
-        if len(frame) <= _KEPT_BYTES:
-            self._schema.texts[leaf.dictionary] = frame, names
+        """Read a dictionary, unless it came before; of few texts there are few orders."""
+        held = self._schema.texts  # a frame has its dictionary's number, and so its one column
+        names = held.get(frame)
+        if names is None:
+            limit = self._limits.string_length if leaf.name else None
+            found = texts_of(frame, leaf.width, limit)
+            if found is None:
+                return None
+            names = Names(found)
+            if len(frame) <= _KEPT_BYTES:
+                if len(held) >= _KEPT:
+                    held.clear()
+                held[frame] = names
         return names
 
     def _texts_sound(self, leaf: Leaf) -> bool:
