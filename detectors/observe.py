@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from detectors.columns import FOLDED, Columns, Extractor
 from detectors.events import Event
 from detectors.layout import Layout, layout_of
-from detectors.panes import FOREVER, UNSET, Clock, Cut, Entry, Header, cut
+from detectors.panes import FOREVER, UNSET, Clock, Cut, End, Entry, Header, cut
 from detectors.profile import Profile, ProfileBook
 from detectors.summary.sums import Sums
 
@@ -26,6 +26,9 @@ FILE_PANE_ROWS = 65_536
 # Events of more models without a profile than a pane names are counted together.
 OTHER_MODELS = "__other__"
 _UNPROFILED_NAMES_MAX = 100
+
+# Record times, event times (UNSET: none), and which are ticks.
+Rows = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
@@ -86,10 +89,11 @@ class Batch:
 
 @dataclass(frozen=True)
 class Pane:
-    """Hold one finished pane: its header (parts not yet numbered), partials, and clock."""
+    """Hold one finished pane: its header (parts not yet numbered), partials, and clocks."""
 
     header: Header
     entries: tuple[Entry, ...]
+    before: Clock
     clock: Clock
     unprofiled: Counter[str]
     folded: Counter[str] = field(default_factory=Counter)
@@ -100,7 +104,7 @@ class _Open:
     """Gather what the pane that is still open has seen."""
 
     a: int
-    w_before: int
+    before: Clock
     read: int = 0
     accepted: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
@@ -129,11 +133,13 @@ class Observer:
         self._extractors: dict[str, tuple[Extractor, Layout]] = {}
         self.start(0, Clock())
 
-    def start(self, offset: int, clock: Clock) -> None:
-        """Begin at an offset with the clock that its commit carried."""
+    def start(self, offset: int, clock: Clock, end: End | None = None) -> None:
+        """Begin at an offset with the clock, and the first pane's end, that its commit carried."""
         self.clock = clock
         self.file_panes = 0
-        self._open = _Open(offset, clock.w)
+        self._end = end
+        self._last = offset - 1
+        self._open = _Open(offset, clock)
 
     @property
     def caught_up_to(self) -> int:
@@ -148,8 +154,22 @@ class Observer:
         for (first, last), end in zip(_runs(cuts, len(times)), [*cuts, None], strict=True):
             self._gather(batch, first, last)
             if end is not None:
-                panes.append(self._close(int(batch.offsets[end.end]), end))
+                offset = int(batch.offsets[end.end]) if end.end >= 0 else self._last
+                panes.append(self._close(offset, end))
+        self._last = int(batch.offsets.max(initial=self._last))
         return panes
+
+    def tick(self, now_ms: int) -> Pane | None:
+        """End the open pane by a clock, as a tick at that time would; None: it is not over yet.
+
+        A pane whose end is known from the commit ends so again, whatever the time is now.
+        """
+        end = self._end or End(self._last, now_ms)
+        over = end.time_ms // self.pane_ms > self.clock.r // self.pane_ms
+        if end.offset > self._last or not over:
+            return None
+        self._end = None
+        return self._close(end.offset, self._ticked(end))
 
     def finish(self, offset: int) -> Pane:
         """End the input of a file: close the open pane and let W pass everything."""
@@ -158,11 +178,9 @@ class Observer:
 
     def _cuts(self, batch: Batch, times: NDArray[np.int64]) -> list[Cut]:
         """Find the ends of the panes, by record time or (a file without) by row count."""
-        read = self._open.read
         if batch.record_ms is not None:
-            records = (batch.record_ms, times, batch.ticks)
-            cuts, _, self.clock = cut(records, self.clock, read, self.pane_ms, of_one=batch.of_one)
-            return cuts
+            return self._timed_cuts((batch.record_ms, times, batch.ticks), batch)
+        read = self._open.read
         w = np.maximum.accumulate(np.concatenate([[self.clock.w], times]))[1:]
         ends = np.flatnonzero((read + 1 + np.arange(len(times))) % FILE_PANE_ROWS == 0).tolist()
         cuts = []
@@ -171,6 +189,29 @@ class Observer:
             self.file_panes += 1
         self.clock = Clock(int(w[-1]) if len(w) else self.clock.w, UNSET, UNSET)
         return cuts
+
+    def _timed_cuts(self, rows: Rows, batch: Batch) -> list[Cut]:
+        """Find the ends by record time; the one that the commit knows is an end, too."""
+        end, read, cuts, head = self._end, self._open.read, list[Cut](), 0
+        if end is not None and batch.offsets.max(initial=self._last) >= end.offset:
+            head = int(np.searchsorted(batch.offsets, end.offset, "right"))
+            cuts = self._cut(rows, slice(head), read, of_one=batch.of_one)
+            if not cuts or cuts[-1].end < head - 1:
+                cuts.append(replace(self._ticked(end), end=head - 1))
+            self._end, read = None, 0
+        rest = self._cut(rows, slice(head, None), read, of_one=batch.of_one)
+        return cuts + [replace(one, end=one.end + head) for one in rest]
+
+    def _cut(self, rows: Rows, part: slice, read: int, *, of_one: bool = False) -> list[Cut]:
+        record_ms, times, ticks = rows
+        some = record_ms[part], times[part], ticks[part]
+        cuts, _, self.clock = cut(some, self.clock, read, self.pane_ms, of_one=of_one)
+        return cuts
+
+    def _ticked(self, end: End) -> Cut:
+        """Let a tick come that is not in the log."""
+        tick = np.array([end.time_ms]), np.array([UNSET]), np.array([True])
+        return self._cut(tick, slice(1), 0)[0]
 
     def _gather(self, batch: Batch, first: int, last: int) -> None:
         """Add records first…last (excluded) of the batch to the open pane."""
@@ -226,7 +267,7 @@ class Observer:
             a=pane.a,
             o=offset,
             number=end.number,
-            w_before=pane.w_before,
+            w_before=pane.before.w,
             w_after=end.clock.w,
             read=pane.read,
             accepted=pane.accepted,
@@ -238,8 +279,8 @@ class Observer:
         entries = []
         for digest, (model, sums) in sorted(pane.sums.items()):
             entries += [Entry(model, digest, c.bucket, c.events, c.data) for c in sums.cells()]
-        self._open = _Open(offset + 1, end.clock.w)
-        return Pane(header, tuple(entries), end.clock, pane.unprofiled, pane.folded)
+        self._open = _Open(offset + 1, end.clock)
+        return Pane(header, tuple(entries), pane.before, end.clock, pane.unprofiled, pane.folded)
 
 
 def _runs(cuts: Sequence[Cut], length: int) -> list[tuple[int, int]]:

@@ -2,7 +2,9 @@
 
 Contiguity.  For each partition `next` is the first offset not yet applied: a pane with
 `a == next` is new, one with `o < next` is a repeat and dropped, anything else is a lie in the
-log and refused.  The first pane of an unknown partition may start anywhere.
+log and refused.  The first pane of an unknown partition may start anywhere.  An empty pane, by a
+clock where no ticks may be written, leaves `next` where it is: it always crosses, and is a repeat
+if its number has been reached.
 
 Order.  Panes are applied by (number, topic, partition, a), and a number only when every
 partition of its topic has crossed into it or beyond.  A pane that did not cross (cut by its
@@ -81,7 +83,8 @@ class PaneOrder:
         """Check the part's place in its partition's log, and wait for the pane's other parts."""
         header = part.header
         source = self._source(header)
-        if header.a < source.next and header.o < source.next:
+        is_old = header.a < source.next or header.number <= source.crossed
+        if header.o < source.next and is_old:
             return None
         _check_contiguous(header, source.next)
         _check_part(header, source.incomplete)

@@ -5,6 +5,9 @@ rises, with a tick, or with the record that brings its 2^18th row; so its bounda
 log, whatever the batching, the restarts or the number of workers.  A record is one row, or an
 Arrow message of up to 2^16; so a pane has fewer than 2^18 + 2^16 rows.
 
+Where no ticks may be written, a clock ends the panes of idle partitions.  That is not in the log,
+so each pane's `End` is committed before anything of it is sent, and a restart repeats it.
+
     R   running maximum of the record time (Kafka's append time)
     W   running maximum of min(event time, record time); a tick adds the time passed since A
     A   R when W last rose
@@ -30,6 +33,7 @@ __all__ = [
     "UNSET",
     "Clock",
     "Cut",
+    "End",
     "Entry",
     "Header",
     "Part",
@@ -46,7 +50,29 @@ ROWS_MAX = 1 << 18
 PANE_ROWS_MAX = ROWS_MAX - 1 + ARROW_ROWS_MAX
 PART_VERSION = 1
 PART_BYTES_MAX = 900_000
-_CLOCKS = re.compile(r"1 (-1|\d{1,18}) (-1|\d{1,18}) (-1|\d{1,18})", re.ASCII)
+_TIME = r" (-1|\d{1,18})"
+# By version: the clock alone, and the clock and the end of the pane behind it.
+_COMMITS = {"1": re.compile("1" + 3 * _TIME, re.ASCII), "2": re.compile("2" + 5 * _TIME, re.ASCII)}
+
+
+class End(msgspec.Struct, frozen=True, array_like=True):
+    """Say where a pane ends: behind `offset`, by a tick at `time_ms` if by nothing before it.
+
+    A pane that holds no record ends at the offset before its first.
+    """
+
+    offset: int
+    time_ms: int
+
+    @classmethod
+    def read(cls, metadata: str) -> "End | None":
+        """Read a commit's metadata: how the pane behind it was begun, if it was.
+
+        >>> End.read("2 5 7 9 41 12"), End.read("1 5 7 9")
+        (End(offset=41, time_ms=12), None)
+        """
+        end = _numbers(metadata)[3:]
+        return cls(*end) if end else None
 
 
 class Clock(msgspec.Struct, frozen=True, array_like=True):
@@ -60,9 +86,13 @@ class Clock(msgspec.Struct, frozen=True, array_like=True):
     a: int = UNSET
     r: int = UNSET
 
-    def render(self) -> str:
-        """Write the clock as a commit's metadata (versioned; under 100 bytes)."""
-        return f"1 {self.w} {self.a} {self.r}"
+    def render(self, end: End | None = None) -> str:
+        """Write the clock, and the end of the pane behind it, as a commit's metadata.
+
+        It is versioned, and under 100 bytes.
+        """
+        clock = f"{self.w} {self.a} {self.r}"
+        return f"1 {clock}" if end is None else f"2 {clock} {end.offset} {end.time_ms}"
 
     @classmethod
     def read(cls, metadata: str) -> "Clock":
@@ -73,21 +103,26 @@ class Clock(msgspec.Struct, frozen=True, array_like=True):
         SnapshotCorrupt, SnapshotTooNew
             If the metadata is not driftline's, or a later version's.
         """
-        if not metadata:
-            return cls()
-        version = metadata.partition(" ")[0]
-        if version.isdecimal() and version != "1":
-            raise SnapshotTooNew(
-                f"The commit's metadata has version {version}, this driftline reads 1: "
-                "run the newer driftline, or another prefix."
-            )
-        found = _CLOCKS.fullmatch(metadata)
-        if found is None:
-            raise SnapshotCorrupt(
-                f"The commit's metadata {metadata[:40]!r} was not written by driftline: another "
-                "program uses its consumer group. Use another prefix."
-            )
-        return cls(*map(int, found.groups()))
+        return cls(*_numbers(metadata)[:3])
+
+
+def _numbers(metadata: str) -> list[int]:
+    """Read the numbers of a commit's metadata."""
+    if not metadata:
+        return []
+    version = metadata.partition(" ")[0]
+    if version.isdecimal() and version not in _COMMITS:
+        raise SnapshotTooNew(
+            f"The commit's metadata has version {version}, this driftline reads up to 2: "
+            "run the newer driftline, or another prefix."
+        )
+    found = _COMMITS[version].fullmatch(metadata) if version in _COMMITS else None
+    if found is None:
+        raise SnapshotCorrupt(
+            f"The commit's metadata {metadata[:40]!r} was not written by driftline: another "
+            "program uses its consumer group. Use another prefix."
+        )
+    return [int(number) for number in found.groups()]
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):

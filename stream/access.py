@@ -20,6 +20,7 @@ __all__ = [
     "ACCESS",
     "CLOCK",
     "EVERY",
+    "TICKS",
     "Need",
     "check_access",
     "check_seen",
@@ -48,10 +49,13 @@ def _needs(**operations: str) -> tuple[Need, ...]:
 
 # Who sets the times of records; not needed without `kafka.require_append_time`.
 CLOCK = Need("topic", "events", "DESCRIBE_CONFIGS")
+# Time that passes in idle partitions; not needed without `time.ticks`.
+TICKS = Need("topic", "events", "WRITE")
 _OBSERVE = (
     CLOCK,
+    TICKS,
     *_needs(
-        topic_events="READ WRITE",
+        topic_events="READ",
         topic_control="READ",
         topic_summaries="READ WRITE",
         topic_rejects="WRITE",

@@ -81,7 +81,8 @@ class KafkaConfig(_Section, frozen=True):
 class TimeConfig(_Section, frozen=True):
     """Fix how time is cut and read; None takes the profile's proposal.
 
-    Seasons follow the local time of `zone`; `holidays` are dates that count as Sundays.
+    Seasons follow the local time of `zone`; `holidays` are dates that count as Sundays.  Without
+    `ticks` nothing is written into events: a worker's clock says how time passes where they idle.
     """
 
     preset: Literal["default", "realtime", "batchy"] = "default"
@@ -90,6 +91,7 @@ class TimeConfig(_Section, frozen=True):
     block_seconds: int | None = None
     lateness_seconds: int = 5
     tick_seconds: int = 2
+    ticks: bool = True
     zone: str = "UTC"
     holidays: tuple[date, ...] = ()
 

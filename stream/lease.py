@@ -5,6 +5,7 @@ hold; it ends before the partitions go.  Offsets count holes in the log as read:
 transaction marker no record comes, and yet there is nothing left to read.
 """
 
+import asyncio
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NoReturn, Protocol
@@ -13,6 +14,8 @@ from detectors.errors import StateRefused
 from stream.role import METADATA_BYTES_MAX, Commit, KafkaSettings, Partition, Role
 
 __all__ = ["Envelope", "Lease", "LeaseFlow", "Owner", "no_lease", "out_of_range"]
+
+_COMMIT_AGAIN_SECONDS = 0.2
 
 
 @dataclass(slots=True, eq=False)
@@ -110,8 +113,15 @@ class Owner(Protocol):
         """End the process."""
 
 
+class _Consumer(Protocol):
+    async def commit_in(self, lease: Lease, partitions: Collection[Partition]) -> bool: ...
+
+
 class _Holder(Protocol):
     lease: Lease
+
+    @property
+    def consumer(self) -> _Consumer: ...
 
 
 class LeaseFlow:
@@ -148,6 +158,15 @@ class LeaseFlow:
     def log_start(self, partition: Partition) -> int:
         """Give the first offset that the log still had when the partition was assigned."""
         return self._holder.lease.log_start[partition]
+
+    async def commit(self, partition: Partition) -> bool:
+        """Commit what is durable, however often it has to be asked while the lease stands."""
+        lease, consumer = self._holder.lease, self._holder.consumer
+        while not lease.ended:
+            if await consumer.commit_in(lease, [partition]):
+                return True
+            await asyncio.sleep(_COMMIT_AGAIN_SECONDS)
+        return False
 
     def hold(self, partitions: Collection[Partition]) -> None:
         """Read nothing more from exactly these partitions for now."""

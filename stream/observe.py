@@ -2,7 +2,8 @@
 
 import asyncio
 import gc
-from collections.abc import Collection, Iterator, Mapping
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
 from hashlib import sha256
 
 import msgspec
@@ -11,7 +12,7 @@ import structlog
 
 from detectors.events import Reject
 from detectors.observe import Batch, Observer, Pane
-from detectors.panes import UNSET, Clock
+from detectors.panes import UNSET, Clock, End
 from detectors.profile import ProfileBook
 from stream.batching import batch_of, runs
 from stream.bisect import BISECT_SECONDS, GUILTY_MAX, apart, guilty, is_bisecting
@@ -40,7 +41,10 @@ log = structlog.get_logger()
 
 
 class ObserveRole:
-    """Read events, write summaries; keep nothing but the open pane of each partition."""
+    """Read events, write summaries; keep nothing but the open pane of each partition.
+
+    Without `time.ticks` a clock, `now_ms`, ends the panes of idle partitions.
+    """
 
     name = "observe"
     records_in_place = True
@@ -67,6 +71,7 @@ class ObserveRole:
         self._seen_at: dict[Partition, float] = {}
         self._told: set[str] = set()
         self._bisect_until = 0.0
+        self.now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
 
     async def start(self, flow: Flow) -> None:
         """Connect, read the control topic, and compile before joining the group."""
@@ -74,6 +79,8 @@ class ObserveRole:
         await self._outbox.start()
         await self._control.start()
         await self._control.agree(self._config, self._outbox)
+        if not self._config.time.ticks:
+            log.warning("no ticks", hint="replays of events may differ in idle moments")
         await compiled(warm_observe)
         gc.freeze()
         gc.set_threshold(_GC_OBJECTS)
@@ -91,10 +98,11 @@ class ObserveRole:
         known = await resumed(commits, self._connection, summaries)
         for tp, commit in known.items():
             offset = commit.offset if commit else self._flow.log_start(tp)
-            clock = Clock.read(commit.metadata if commit else "")
+            metadata = commit.metadata if commit else ""
+            clock = Clock.read(metadata)
             source = (tp.topic, tp.partition, self._partitions[0])
             observer = Observer(source, self._control.book, self._config.time.pane_seconds * 1000)
-            observer.start(offset, clock)
+            observer.start(offset, clock, End.read(metadata))
             self._observers[tp] = observer
             self._pacing.note(tp, clock.r // observer.pane_ms)
             self._next[tp] = starts[tp] = offset
@@ -161,7 +169,7 @@ class ObserveRole:
             self._observers.pop(tp, None)
 
     async def idle(self) -> None:
-        """Write a tick into each caught-up partition that has been silent for long enough."""
+        """Let time pass in each caught-up partition that has been silent for long enough."""
         if self._pacing.held:
             await self._pace()
         now = asyncio.get_running_loop().time()
@@ -169,8 +177,15 @@ class ObserveRole:
             silent = now - self._seen_at[tp] > self._config.time.tick_seconds
             if silent and tp not in self._pacing.held and self._flow.caught_up(tp):
                 self._seen_at[tp] = now
-                await self._outbox.tick(tp.topic, tp.partition)
-                self.series.ticks.inc()
+                await self._tick(tp)
+
+    async def _tick(self, tp: Partition) -> None:
+        """Write a tick; where that is not allowed, end the pane by the clock."""
+        if self._config.time.ticks:
+            await self._outbox.tick(tp.topic, tp.partition)
+            self.series.ticks.inc()
+        elif pane := self._observers[tp].tick(self.now_ms()):
+            await self._deliver(tp, pane)
 
     async def stop(self) -> None:
         """Close the connections."""
@@ -215,6 +230,8 @@ class ObserveRole:
 
         Rejects go first: where a pane is, nothing of it is missing, and `resumed` relies on that.
         """
+        if not (self._config.time.ticks or await self._begin(tp, pane)):
+            return
         await self._outbox.delivered()
         for partition, parts in enumerate(parts_of(pane, self._partitions[1])):
             for part in parts:
@@ -232,6 +249,16 @@ class ObserveRole:
             self.series.folded.labels(kind).inc(values)
         self.series.watermark.labels(tp.topic, tp.partition).set(pane.clock.w / 1000)
         self._report_unprofiled(pane)
+
+    async def _begin(self, tp: Partition, pane: Pane) -> bool:
+        """Commit where a pane ends before anything of it is sent; False if it is not ours to send.
+
+        A pane that a clock ended is not in the log.  Whoever comes after us ends it there, too;
+        and nobody who has lost the partition sends one that ends elsewhere.
+        """
+        end = End(pane.header.o, pane.clock.r)
+        self._durable[tp] = Commit(pane.header.a, pane.before.render(end))
+        return await self._flow.commit(tp)
 
     def _report_unprofiled(self, pane: Pane) -> None:
         """Count events of models without a profile; say once of each, of a few, where they are.

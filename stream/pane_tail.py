@@ -6,6 +6,7 @@ Whether a partition may go on, and where to go on without a commit, both follow 
 import asyncio
 import math
 from collections.abc import Collection, Iterable
+from typing import NamedTuple
 
 from aiokafka import TopicPartition
 
@@ -13,7 +14,7 @@ from detectors.panes import UNSET, Header, decode_header
 from stream.connection import Connection
 from stream.role import Partition
 
-__all__ = ["PaneTail", "last_in_all"]
+__all__ = ["PaneTail", "Reached", "last_in_all"]
 
 _WINDOW_RECORDS = 2_000
 _POLL_MS = 200
@@ -26,6 +27,7 @@ class PaneTail:
     def __init__(self, connection: Connection, summaries: str, partition: int) -> None:
         """Prepare; the first `sync` connects."""
         self.last: dict[Partition, Header] = {}
+        self.begun: dict[Partition, Header] = {}
         self.first_number = UNSET
         self._connection = connection
         self._partition = TopicPartition(summaries, partition)
@@ -85,9 +87,9 @@ class PaneTail:
         """
         for header in headers:
             tp = Partition(header.topic, header.partition)
-            known = self.last.get(tp)
-            if header.part == header.parts - 1 and (known is None or known.o < header.o):
-                self.last[tp] = header
+            self.begun[tp] = max(header, self.begun.get(tp, header), key=_reach)
+            if header.part == header.parts - 1:
+                self.last[tp] = max(header, self.last.get(tp, header), key=_reach)
 
     async def stop(self) -> None:
         """Disconnect."""
@@ -95,21 +97,41 @@ class PaneTail:
             await self._consumer.stop()
 
 
+class Reached(NamedTuple):
+    """Hold the last pane that every partition of the summaries holds, and the last in any."""
+
+    whole: Header | None
+    begun: Header
+
+
 async def last_in_all(
     connection: Connection, summaries: tuple[str, int], wanted: Collection[Partition]
-) -> dict[Partition, Header]:
-    """Give the last pane that every partition of the summaries holds, for each wanted partition.
+) -> dict[Partition, Reached]:
+    """Say how far the summaries reach for each wanted partition of which they hold something.
 
     A worker may have died when a pane was in some of them only: that pane has to come again.
     """
     topic, count = summaries
-    found: list[dict[Partition, Header]] = []
+    tails: list[PaneTail] = []
     for number in range(count):
         tail = PaneTail(connection, topic, number)
         try:
             await tail.sync(wanted)
         finally:
             await tail.stop()
-        found.append(tail.last)
-    everywhere = [tp for tp in wanted if all(tp in last for last in found)]
-    return {tp: min((last[tp] for last in found), key=lambda h: h.o) for tp in everywhere}
+        tails.append(tail)
+    found = {}
+    for tp in wanted:
+        whole = [tail.last[tp] for tail in tails if tp in tail.last]
+        begun = [tail.begun[tp] for tail in tails if tp in tail.begun]
+        if begun:
+            everywhere = len(whole) == count
+            found[tp] = Reached(
+                min(whole, key=_reach) if everywhere else None, max(begun, key=_reach)
+            )
+    return found
+
+
+def _reach(header: Header) -> tuple[int, int]:
+    """Order the panes of a partition; empty ones differ in R alone."""
+    return header.o, header.r_after

@@ -75,13 +75,15 @@ async def push_config(config: Config) -> str | None:
         If it would cut panes otherwise, which is fixed when a prefix is new, and as for profiles.
     """
     async with _Pushing(config, _PATIENCE_SECONDS) as push:
-        theirs = push.control.config
-        if theirs is not None and theirs.time.pane_seconds != config.time.pane_seconds:
-            raise ConfigError(
-                f"time.pane_seconds is {config.time.pane_seconds}, and {theirs.time.pane_seconds} "
-                f"on {config.kafka.prefix}: panes are cut in one way from the first event on. Keep "
-                "it, or begin anew with another kafka.prefix."
-            )
+        theirs = push.control.config or config
+        for key in ("pane_seconds", "ticks"):
+            ours, fixed = (str(getattr(one.time, key)).lower() for one in (config, theirs))
+            if ours != fixed:
+                raise ConfigError(
+                    f"time.{key} is {ours}, and {fixed} on {config.kafka.prefix}: panes are cut "
+                    "in one way from the first event on. Keep it, or begin anew with another "
+                    "kafka.prefix."
+                )
         book = push.control.book
         known = {p.bucket_seconds for model in book.models for _, p in book.segments(model)}
         start = effective_from(push.latest_ms, tuple(sorted(known or {1})))

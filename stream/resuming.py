@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import structlog
 
 from detectors.errors import StateRefused
-from detectors.panes import UNSET, Clock, Header
+from detectors.panes import UNSET, Clock, End, Header
 from stream.connection import Connection
 from stream.pane_tail import last_in_all
 from stream.role import Commit, Partition
@@ -25,7 +25,7 @@ async def resumed(
     """Put the last pane's end in place of each commit that is missing; `summaries`: name, count.
 
     A partition of which the summaries hold no pane, in one of their partitions at least, stays
-    without: it begins with its log.
+    without: it begins with its log.  A pane that is in some of them ends once more where it did.
 
     Raises
     ------
@@ -36,15 +36,25 @@ async def resumed(
     if not missing:
         return dict(commits)
     found: dict[Partition, Commit | None] = {}
-    for tp, header in (await last_in_all(connection, summaries, missing)).items():
-        found[tp] = Commit(header.o + 1, _clock(header).render())
-        log.warning(
-            "no commit; going on behind the last pane",
-            topic=tp.topic,
-            partition=tp.partition,
-            offset=header.o + 1,
-        )
+    for tp, reached in (await last_in_all(connection, summaries, missing)).items():
+        if (commit := _commit(*reached)) is not None:
+            found[tp] = commit
+            log.warning(
+                "no commit; going on behind the last pane",
+                topic=tp.topic,
+                partition=tp.partition,
+                offset=commit.offset,
+            )
     return {**commits, **found}
+
+
+def _commit(whole: Header | None, begun: Header) -> Commit | None:
+    """Make the commit that is missing: behind what is whole, with the end of what was begun."""
+    end = None if begun == whole else End(begun.o, begun.clock.r)
+    if whole is not None:
+        return Commit(whole.o + 1, _clock(whole).render(end))
+    # The very first pane, or a log of which more is gone.
+    return Commit(begun.a, Clock().render(end)) if begun.w_before == UNSET else None
 
 
 def _clock(header: Header) -> Clock:

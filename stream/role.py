@@ -88,6 +88,9 @@ class Flow(Protocol):
     def log_start(self, partition: Partition) -> int:
         """Give the first offset that the log still had when the partition was assigned."""
 
+    async def commit(self, partition: Partition) -> bool:
+        """Commit now what is durable; False if the partition has gone to another worker."""
+
     def hold(self, partitions: Collection[Partition]) -> None:
         """Read nothing more from exactly these partitions until told otherwise or reassigned."""
 

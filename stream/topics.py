@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from kafka.admin import ConfigResource
 
 from detectors.errors import ConfigError, ServiceUnreachable
-from stream.access import ACCESS, CLOCK, check_access, check_seen
+from stream.access import ACCESS, CLOCK, TICKS, check_access, check_seen
 from stream.config import KafkaConfig
 from stream.connection import RECORD_BYTES_MAX, Connection
 from stream.names import TopicNames
@@ -107,11 +107,14 @@ def ensure_topics(
     return counts
 
 
-def prepare_topics(kafka: KafkaConfig, connection: Connection, role: str) -> tuple[int, int]:
+def prepare_topics(
+    kafka: KafkaConfig, connection: Connection, role: str, *, ticks: bool = True
+) -> tuple[int, int]:
     """Create what is missing, check what `role` needs; give the partitions of events, summaries.
 
     Without `kafka.create_topics` nothing is looked at but what the role needs; a topic that it
-    does not need has 0 partitions then.  `role` is a key of `stream.access.ACCESS`.
+    does not need has 0 partitions then.  `role` is a key of `stream.access.ACCESS`; a worker's
+    does without the right to write `ticks`, where it writes none.
 
     Raises
     ------
@@ -130,8 +133,8 @@ def prepare_topics(kafka: KafkaConfig, connection: Connection, role: str) -> tup
         wanted = tuple(spec for spec in wanted if spec.name in topics)
     checks_clock = kafka.require_append_time and CLOCK in needs
     with connection.admin() as admin:
-        asked = needs if checks_clock else [need for need in needs if need != CLOCK]
-        check_access(admin, kafka.prefix, asked)
+        spared = {need for need, asked in ((CLOCK, checks_clock), (TICKS, ticks)) if not asked}
+        check_access(admin, kafka.prefix, [need for need in needs if need not in spared])
     counts = ensure_topics(connection, wanted, create=kafka.create_topics)
     if checks_clock:
         check_append_time(connection, names.events)

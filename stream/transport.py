@@ -14,7 +14,7 @@ role.  A commit goes out only in the generation in which that lease was granted.
 # ruff: noqa: ASYNC109  `timeout` is the name in the signatures that it overrides
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any, cast
 
 from aiokafka import errors
@@ -51,6 +51,7 @@ class BatchConsumer(driver.Consumer):
     _thread: BatchConsumerThread
     lease: Lease = no_lease()
     room: asyncio.Event
+    _committing: asyncio.Lock
 
     @property
     def owner(self) -> Owner:
@@ -59,6 +60,7 @@ class BatchConsumer(driver.Consumer):
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         self.room = asyncio.Event()
+        self._committing = asyncio.Lock()
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
@@ -168,12 +170,21 @@ class BatchConsumer(driver.Consumer):
         return {TP(*partition): commit.offset for partition, commit in due.items()}
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        """Commit with metadata; remember only what the broker took, so that the rest is due."""
-        lease, thread = self.lease, self._thread
-        due = {tp: c for tp, c in lease.due(self.owner.durable()).items() if TP(*tp) in offsets}
-        done: bool = await thread.call_thread(thread.commit_in, lease, due)
-        lease.commits.update(due if done else {})
-        return done
+        """Commit with metadata what is durable at the moment when it is sent."""
+        return await self.commit_in(self.lease, [Partition(*tp) for tp in offsets])
+
+    async def commit_in(self, lease: Lease, partitions: Collection[Partition]) -> bool:
+        """Commit what is durable of these, and one after the other: no older one comes last.
+
+        Only what the broker took is remembered, so that the rest is due.
+        """
+        thread = self._thread
+        async with self._committing:
+            due = lease.due(self.owner.durable())
+            due = {tp: commit for tp, commit in due.items() if tp in partitions}
+            done: bool = await thread.call_thread(thread.commit_in, lease, due)
+            lease.commits.update(due if done else {})
+            return done
 
 
 class BatchTransport(driver.Transport):

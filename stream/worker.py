@@ -69,7 +69,7 @@ def run_worker_role(name: str, config: Config, metrics_port: int | None) -> int:
     """Run one role in the foreground until it is stopped; give its exit code."""
     end_with_supervisor()
     connection = connection_of(config.kafka)
-    partitions = prepare_topics(config.kafka, connection, name)
+    partitions = prepare_topics(config.kafka, connection, name, ticks=config.time.ticks)
     role: _Role
     if name == "observe":
         role = ObserveRole(config, connection, partitions)
@@ -97,7 +97,8 @@ def run_worker_role(name: str, config: Config, metrics_port: int | None) -> int:
 
 def run_supervised(config: Config, path: Path | None, metrics_port: int | None) -> int:
     """Run every role as a child process until stopped; give the worker's exit code."""
-    prepare_topics(config.kafka, connection_of(config.kafka), "worker")
+    connection = connection_of(config.kafka)
+    prepare_topics(config.kafka, connection, "worker", ticks=config.time.ticks)
     shared = ["--config", str(path)] if path else []
     commands = {
         role: role_command(role, [*shared, *_port(metrics_port, offset)])

@@ -10,7 +10,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 
 from detectors.alert import Alert, Incident, Metric, encode
 from detectors.observe import Batch, Observer, Pane
-from detectors.panes import decode_part
+from detectors.panes import UNSET, Header, decode_part
 from detectors.profile import ProfileBook
 from stream.batching import batch_of, runs
 from stream.checkpoint import Checkpoints, Restored
@@ -27,6 +27,8 @@ from tests.verifier import Account, Applied, LogFacts, Source, Verdict, applied_
 
 __all__ = [
     "OUTPUTS",
+    "facts_of",
+    "part_place",
     "published",
     "read_all",
     "snapshots",
@@ -45,8 +47,7 @@ def published(records: Mapping[str, Iterable[ConsumerRecord]]) -> Account:
     account = Account()
     for record in records["summaries"]:
         header = decode_part(record.value).header
-        place = (header.topic, header.partition, header.a, record.partition, header.part)
-        account.add("parts", place, record.value)
+        account.add("parts", part_place(header, record.partition), record.value)
     for record in records["rejects"]:
         told = orjson.loads(record.value)
         place = (told["topic"], told["partition"], told["offset"])
@@ -59,6 +60,12 @@ def published(records: Mapping[str, Iterable[ConsumerRecord]]) -> Account:
     for record in records["metrics"]:
         account.add("metrics", _metric_place(record.value), record.value)
     return account
+
+
+def part_place(header: Header, summaries: int) -> tuple[str, int, int, int, int, int]:
+    """Name a part; empty panes of one place differ in their number."""
+    number = header.number if header.o < header.a else UNSET
+    return header.topic, header.partition, header.a, summaries, header.part, number
 
 
 def _metric_place(value: bytes) -> str:
@@ -81,9 +88,7 @@ def take_pane(account: Account, pane: Pane, summaries: int) -> None:
     """Note the parts of a pane that was observed in process."""
     for number, parts in enumerate(parts_of(pane, summaries)):
         for part in parts:
-            header = part.header
-            place = (header.topic, header.partition, header.a, number, header.part)
-            account.add("parts", place, part.encode())
+            account.add("parts", part_place(part.header, number), part.encode())
 
 
 def take_batch(account: Account, source: Source, batch: Batch) -> None:

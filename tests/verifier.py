@@ -53,8 +53,8 @@ class LogFacts(NamedTuple):
 class Account:
     """Hold what a run said: the records of each kind by their place, and the judges' states.
 
-    Places: (topic, partition, a, summaries partition, part) of a part; (topic, partition, offset)
-    of a reject; the key of everything else.
+    Places: (topic, partition, a, summaries partition, part, number if it is empty) of a part;
+    (topic, partition, offset) of a reject; the key of everything else.
     """
 
     told: dict[str, dict[Any, bytes]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
@@ -127,7 +127,7 @@ def verify(live: Account, undisturbed: Account, log: Mapping[Source, LogFacts]) 
 def _at(kind: str, place: Any) -> str:
     """Name a place in words."""
     if kind == "parts":
-        topic, partition, a, summaries, part = place
+        topic, partition, a, summaries, part, _ = place
         return f"{topic}/{partition} pane at offset {a}, part {part} for summaries/{summaries}"
     if kind == "rejects":
         return f"{place[0]}/{place[1]} offset {place[2]}, its reject"
@@ -156,7 +156,7 @@ def _compared(
 def _is_due(kind: str, place: Any, value: bytes, applied: Applied) -> bool:
     """Tell whether the judges have gone past it."""
     if kind == "parts":
-        topic, partition, _, summaries, _ = place
+        topic, partition, _, summaries, *_ = place
         ends = [applied.get(summaries, {}).get((topic, partition), 0)]
         return decode_part(value).header.o < ends[0]
     if kind == "rejects":
@@ -198,14 +198,14 @@ def _panes_balance(
     compared: Counter[str],
 ) -> Iterator[str]:
     """Count each pane's records in the log, in its header, in its partials, in its rejects."""
-    panes: dict[tuple[str, int, int], list[Part]] = {}
+    panes: dict[tuple[str, int, int, int], list[Part]] = {}
     for place, part in sorted(parts.items()):
-        panes.setdefault(place[:3], []).append(part)
+        panes.setdefault((*place[:3], place[5]), []).append(part)
     counted: dict[Source, list[int]] = {}
     for topic, partition, offset in rejects:
         counted.setdefault((topic, partition), []).append(offset)
     sorted_rejects = {source: np.sort(offsets) for source, offsets in counted.items()}
-    for (topic, partition, a), found in panes.items():
+    for (topic, partition, a, _), found in panes.items():
         header = found[0].header
         where = f"{topic}/{partition} pane at offset {a} to {header.o}"
         compared["panes"] += 1

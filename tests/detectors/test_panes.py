@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.errors import SnapshotCorrupt, SnapshotTooNew
-from detectors.panes import FOREVER, UNSET, Clock, Cut, Entry, Header, Part, cut, decode_part
+from detectors.panes import FOREVER, UNSET, Clock, Cut, End, Entry, Header, Part, cut, decode_part
 
 START = 1_767_225_600_000
 Row = tuple[int, int, bool]
@@ -133,8 +133,18 @@ def test_a_clock_survives_its_commit(clock: Clock) -> None:
     assert clock == Clock.read(clock.render())
 
 
+@pytest.mark.parametrize("clock", [Clock(), Clock(5, 7, 9)])
+@pytest.mark.parametrize("end", [None, End(-1, 8), End(10**18 - 1, 4_102_444_800_000)])
+def test_a_commit_carries_the_end_of_a_pane_that_was_begun(clock: Clock, end: End | None) -> None:
+    metadata = clock.render(end)
+    assert (Clock.read(metadata), End.read(metadata)) == (clock, end)
+    assert metadata.startswith("1 " if end is None else "2 ")
+
+
 def test_a_commits_metadata_stays_under_100_bytes() -> None:
     assert len(Clock(FOREVER, FOREVER, FOREVER).render()) < 100
+    largest = 10**18 - 1
+    assert len(Clock(largest, largest, largest).render(End(largest, largest))) < 100
 
 
 def test_no_metadata_is_a_partition_that_was_never_committed() -> None:
@@ -142,7 +152,8 @@ def test_no_metadata_is_a_partition_that_was_never_committed() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["hello", "1", "1 2 3", "1 2 3 4 5", "x 1 2 3", "1 a b c", "1 2 3 4.5", "{}"]
+    "text",
+    ["hello", "1", "1 2 3", "1 2 3 4 5", "x 1 2 3", "1 a b c", "1 2 3 4.5", "{}", "2 1 2 3 4"],
 )
 def test_metadata_of_another_program_is_refused(text: str) -> None:
     with pytest.raises(SnapshotCorrupt, match="not written by driftline"):
@@ -150,8 +161,9 @@ def test_metadata_of_another_program_is_refused(text: str) -> None:
 
 
 def test_metadata_of_a_later_version_is_refused_with_both_versions() -> None:
-    with pytest.raises(SnapshotTooNew, match="version 2, this driftline reads 1"):
-        Clock.read("2 1 2 3 4")
+    for read in (Clock.read, End.read):
+        with pytest.raises(SnapshotTooNew, match="version 3, this driftline reads up to 2"):
+            read("3 1 2 3 4")
 
 
 HEADER = Header(

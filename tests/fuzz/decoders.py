@@ -20,7 +20,7 @@ from detectors.errors import DriftlineError
 from detectors.events import REJECT_CODES, Event, Limits
 from detectors.layout import Layout, layout_of
 from detectors.monitor import Monitor
-from detectors.panes import FOREVER, UNSET, Clock, decode_part
+from detectors.panes import FOREVER, UNSET, Clock, End, decode_part
 from detectors.profile import Profile, ProfileBook, load, seal
 from detectors.summary.cells import Moments, add_cell
 from stream import checkpoint
@@ -166,8 +166,11 @@ def run_snapshot(content: bytes) -> str:
 
 def run_commit(content: bytes) -> str:
     """Read a commit's metadata; what is accepted can be counted with."""
-    clock = Clock.read(content.decode(errors="replace"))
-    assert all(UNSET <= time <= FOREVER for time in (clock.w, clock.a, clock.r))
+    metadata = content.decode(errors="replace")
+    clock, end = Clock.read(metadata), End.read(metadata) or End(0, 0)
+    assert all(
+        UNSET <= one <= FOREVER for one in (clock.w, clock.a, clock.r, end.offset, end.time_ms)
+    )
     return ACCEPTED
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from aiokafka import TopicPartition
@@ -93,6 +93,7 @@ class Member:
         self.deaf_until = 0.0
         self.leaving = False
         self._gate = asyncio.Lock()
+        self._committing = asyncio.Lock()
         self._draw = random.Random(host.cluster.draw.random())
 
     async def run(self) -> None:
@@ -178,12 +179,29 @@ class Member:
         """Commit at intervals, at any await of the role."""
         while True:
             await asyncio.sleep(COMMIT_SECONDS)
-            lease, due = self.lease, self.lease.due(self.role.durable())
-            if not due:
-                continue
-            await self.host.cluster.travel()
-            if not lease.ended and self.group.commit(lease, due):
-                lease.commits.update(due)
+            lease = self.lease
+            if lease.due(self.role.durable()):
+                await self.commit_in(lease, lease.position)
+
+    @property
+    def consumer(self) -> "Member":
+        """Give what commits: here, this."""
+        return self
+
+    async def commit_in(self, lease: Lease, partitions: Collection[Partition]) -> bool:
+        """Commit; the broker may take it, and its answer be lost."""
+        cluster = self.host.cluster
+        async with self._committing:
+            due = lease.due(self.role.durable())
+            due = {tp: commit for tp, commit in due.items() if tp in partitions}
+            await cluster.travel()
+            done = not lease.ended and self.group.commit(lease, due)
+            await cluster.travel()
+            lease.ended |= not self._stands()
+            if not done or self._draw.random() < cluster.losing_acks:
+                return False
+            lease.commits.update(due)
+            return True
 
     async def _idle(self) -> None:
         while True:

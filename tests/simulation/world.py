@@ -12,7 +12,7 @@ import msgspec
 from aiokafka import TopicPartition
 
 from detectors.monitor import MonitorState
-from stream.checkpoint import Checkpoints
+from stream.checkpoint import Checkpoints, Restored
 from stream.config import Config, DetectConfig, JudgeConfig, KafkaConfig, TimeConfig
 from stream.control import config_record, profile_record
 from stream.judge import JudgeRole
@@ -35,6 +35,8 @@ PANE_SECONDS = 15
 AHEAD_PANES = 2
 QUIET_SECONDS = 200.0
 SETTLE_SECONDS = 4_000.0
+# How wrong the clock of a machine may be.
+CLOCK_OFF_MS = 2_000
 CONFIG = Config(
     kafka=KafkaConfig(prefix="s", events_partitions=3, summaries_partitions=2),
     time=TimeConfig(pane_seconds=PANE_SECONDS, tick_seconds=10),
@@ -47,12 +49,19 @@ _POISON = (b"{", b"\xff", b"[]", b'{"time": 1e999, "model": "shop"}')
 
 @dataclass(frozen=True)
 class Plan:
-    """Say what a seed does: how many workers of each role, and whether there are faults."""
+    """Say what a seed does: how many workers of each role, whether faults and ticks come."""
 
     seed: int
     faults: bool = True
+    ticks: bool = True
     observe: type[ObserveRole] = ObserveRole
     judge: type[JudgeRole] = JudgeRole
+
+    @property
+    def config(self) -> Config:
+        """Give the configuration of all workers."""
+        time = msgspec.structs.replace(CONFIG.time, ticks=self.ticks)
+        return msgspec.structs.replace(CONFIG, time=time)
 
 
 @dataclass
@@ -60,10 +69,16 @@ class Outcome:
     """Hold what is in the log at the end, what became of the group, and how it came to it."""
 
     cluster: Cluster
-    states: list[MonitorState]
+    plan: Plan
+    snapshots: list[Restored | None]
     lag_panes: int
     steps: int
     deaths: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def states(self) -> list[MonitorState]:
+        """Give what the judges left."""
+        return [one.state for one in self.snapshots if one is not None]
 
     def records(self, topic: str) -> list[Record]:
         """Give a topic's records, partition by partition."""
@@ -128,16 +143,16 @@ class World:
 
     async def run(self) -> Outcome:
         """Run to the end; whatever a role raises that is not the network's ends it at once."""
-        for record in (config_record(CONFIG), profile_record(profile(), 0)):
+        for record in (config_record(self._plan.config), profile_record(profile(), 0)):
             control = TopicPartition(NAMES.control, 0)
             self.cluster.append(control, record.key, msgspec.json.encode(record))
         broken, playing = self.processes.broken, asyncio.create_task(self._play())
         await asyncio.wait((playing, broken), return_when=asyncio.FIRST_COMPLETED)
         if broken.done():
             broken.result()
-        states, processes = await self._states(), self.processes
+        snapshots, processes = await self._snapshots(), self.processes
         steps, deaths = processes.steps, processes.deaths
-        return Outcome(self.cluster, states, playing.result(), steps, deaths)
+        return Outcome(self.cluster, self._plan, snapshots, playing.result(), steps, deaths)
 
     async def _play(self) -> int:
         for kind, count in (("observe", 3), ("judge", 2)):
@@ -158,10 +173,13 @@ class World:
 
     def _observe(self, host: Host) -> Role:
         counts = CONFIG.kafka.events_partitions, CONFIG.kafka.summaries_partitions
-        return self._plan.observe(CONFIG, SimulatedConnection(host), counts)
+        role = self._plan.observe(self._plan.config, SimulatedConnection(host), counts)
+        wrong_ms = 0 if self._plan.ticks else self._draw.randint(-CLOCK_OFF_MS, CLOCK_OFF_MS)
+        role.now_ms = lambda: self.cluster.now_ms + wrong_ms
+        return role
 
     def _judge(self, host: Host) -> Role:
-        return self._plan.judge(CONFIG, SimulatedConnection(host))
+        return self._plan.judge(self._plan.config, SimulatedConnection(host))
 
     async def _emit(self) -> None:
         """Append the events at their time, spread unevenly over the partitions."""
@@ -195,9 +213,8 @@ class World:
             behind = max(behind, 2 * (len(left) > 2 * CONFIG.kafka.events_partitions))
         return behind
 
-    async def _states(self) -> list[MonitorState]:
+    async def _snapshots(self) -> list[Restored | None]:
         """Read the snapshots that were left."""
         checkpoints = Checkpoints(SimulatedConnection(Host(self.cluster)), NAMES.state)
         count = CONFIG.kafka.summaries_partitions
-        found = [await checkpoints.read(p) for p in range(count)]
-        return [one.state for one in found if one is not None]
+        return [await checkpoints.read(p) for p in range(count)]

@@ -9,7 +9,7 @@ from aiokafka import TopicPartition
 from detectors.errors import StateRefused
 from detectors.panes import Clock, Header, Part
 from stream import pane_tail
-from stream.pane_tail import PaneTail, last_in_all
+from stream.pane_tail import PaneTail, Reached, last_in_all
 from stream.resuming import resumed
 from stream.role import Commit, Partition
 from tests.simulation.clients import SimulatedConnection
@@ -93,10 +93,13 @@ def test_a_pane_of_which_a_part_is_missing_is_not_there() -> None:
 def test_a_pane_that_is_in_some_of_the_summaries_only_comes_again() -> None:
     first, second = [header(0, 5), header(1, 7), header(0, 6)], [header(0, 5)]
 
-    async def look(summaries: Summaries) -> dict[Partition, Header]:
+    async def look(summaries: Summaries) -> dict[Partition, Reached]:
         return await last_in_all(summaries.connection, SUMMARIES, EVERY)
 
-    assert Summaries(first, second).run(look) == {EVERY[0]: header(0, 5)}
+    assert Summaries(first, second).run(look) == {
+        EVERY[0]: Reached(header(0, 5), header(0, 6)),
+        EVERY[1]: Reached(None, header(1, 7)),
+    }
 
 
 def test_only_what_has_no_commit_goes_on_behind_its_last_pane() -> None:
