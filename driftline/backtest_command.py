@@ -145,6 +145,12 @@ async def _topic(
 
         async for effect in replay.run(*bounds, on_records=advance):
             report.take(effect)
+    if replay.misses_idle_time:
+        report.console.print(
+            "[yellow]Workers of this prefix write no ticks (time.ticks = false): in idle moments "
+            f"they may have judged otherwise. {_TOPIC}{topic.rpartition('.')[0]}.summaries gives "
+            "their answer.[/yellow]"
+        )
     return replay.totals
 
 

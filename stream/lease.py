@@ -142,9 +142,17 @@ class LeaseFlow:
 
     def highwater(self, partition: Partition) -> int | None:
         """Give the log's end as of the last fetch."""
-        assignment = self._holder.lease.assignment
-        state = assignment and assignment.state_value(partition)
+        state = self._state(partition)
         return None if state is None else state.highwater
+
+    def polled_ms(self, partition: Partition) -> int | None:
+        """Give this machine's time at the last fetch."""
+        state = self._state(partition)
+        return None if state is None else state.timestamp
+
+    def _state(self, partition: Partition) -> Any:
+        assignment = self._holder.lease.assignment
+        return assignment and assignment.state_value(partition)
 
     def lag(self, partition: Partition) -> int | None:
         """Give the number of offsets between position and highwater."""

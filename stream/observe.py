@@ -2,8 +2,7 @@
 
 import asyncio
 import gc
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from hashlib import sha256
 
 import msgspec
@@ -41,10 +40,7 @@ log = structlog.get_logger()
 
 
 class ObserveRole:
-    """Read events, write summaries; keep nothing but the open pane of each partition.
-
-    Without `time.ticks` a clock, `now_ms`, ends the panes of idle partitions.
-    """
+    """Read events, write summaries; keep nothing but the open pane of each partition."""
 
     name = "observe"
     records_in_place = True
@@ -71,7 +67,7 @@ class ObserveRole:
         self._seen_at: dict[Partition, float] = {}
         self._told: set[str] = set()
         self._bisect_until = 0.0
-        self.now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+        self._polled_ms: dict[Partition, int] = {}
 
     async def start(self, flow: Flow) -> None:
         """Connect, read the control topic, and compile before joining the group."""
@@ -92,7 +88,7 @@ class ObserveRole:
         starts: dict[Partition, int | None] = {}
         now = asyncio.get_running_loop().time()
         self._bisect_until = now + BISECT_SECONDS if is_bisecting() else now
-        self._observers, self._durable = {}, {}
+        self._observers, self._durable, self._polled_ms = {}, {}, {}
         summaries = self._names.summaries, self._partitions[1]
         await self._control.sync()
         known = await resumed(commits, self._connection, summaries)
@@ -122,7 +118,8 @@ class ObserveRole:
         fresh = records[int(np.searchsorted(records.offsets, self._next[tp])) :]
         self._seen_at[tp] = asyncio.get_running_loop().time()
         for run in runs(fresh):
-            await self._observe(tp, run)
+            if tp in self._observers:
+                await self._observe(tp, run)
 
     async def _observe(self, tp: Partition, records: Records) -> None:
         """Observe one batch; deliver the panes that end in it."""
@@ -174,18 +171,25 @@ class ObserveRole:
             await self._pace()
         now = asyncio.get_running_loop().time()
         for tp in list(self._observers):
+            polled_ms = self._flow.polled_ms(tp)
             silent = now - self._seen_at[tp] > self._config.time.tick_seconds
             if silent and tp not in self._pacing.held and self._flow.caught_up(tp):
-                self._seen_at[tp] = now
-                await self._tick(tp)
+                await self._tick(tp, polled_ms)
 
-    async def _tick(self, tp: Partition) -> None:
-        """Write a tick; where that is not allowed, end the pane by the clock."""
+    async def _tick(self, tp: Partition, polled_ms: int | None) -> None:
+        """Write a tick; where that is not allowed, end the pane by the clock.
+
+        An answer may be older than its arrival, but not than that of the one before: up to then
+        we have seen what there is.  So time stands still where the log cannot be read.
+        """
         if self._config.time.ticks:
+            self._seen_at[tp] = asyncio.get_running_loop().time()
             await self._outbox.tick(tp.topic, tp.partition)
             self.series.ticks.inc()
-        elif pane := self._observers[tp].tick(self.now_ms()):
-            await self._deliver(tp, pane)
+        elif polled_ms is not None:
+            seen_ms, self._polled_ms[tp] = self._polled_ms.get(tp, polled_ms), polled_ms
+            if seen_ms < polled_ms and (pane := self._observers[tp].tick(seen_ms)):
+                await self._deliver(tp, pane)
 
     async def stop(self) -> None:
         """Close the connections."""
@@ -240,8 +244,7 @@ class ObserveRole:
                 await self._outbox.send(self._names.summaries, key, content, partition)
                 self.series.summary_bytes.inc(len(content))
         await self._outbox.delivered()
-        if tp in self._observers:
-            self._durable[tp] = Commit(pane.header.o + 1, pane.clock.render())
+        self._durable[tp] = Commit(pane.header.o + 1, pane.clock.render())
         self._pacing.note(tp, pane.header.number)
         await self._pace()
         self.series.panes.inc()
@@ -256,9 +259,14 @@ class ObserveRole:
         A pane that a clock ended is not in the log.  Whoever comes after us ends it there, too;
         and nobody who has lost the partition sends one that ends elsewhere.
         """
+        if tp not in self._observers:
+            return False
         end = End(pane.header.o, pane.clock.r)
         self._durable[tp] = Commit(pane.header.a, pane.before.render(end))
-        return await self._flow.commit(tp)
+        is_ours = await self._flow.commit(tp)
+        if not is_ours:  # nor is any pane behind it: none may be committed as if this one were sent
+            del self._observers[tp]
+        return is_ours
 
     def _report_unprofiled(self, pane: Pane) -> None:
         """Count events of models without a profile; say once of each, of a few, where they are.

@@ -2,7 +2,8 @@
 
 `kafka:PREFIX.events` is observed and judged, `kafka:PREFIX.summaries` is judged.  Profiles and
 the semantic configuration come from the prefix's control topic, so the answer is the one that
-workers gave: live = replay.  Nothing is committed, and nothing is written.
+workers gave: live = replay.  Nothing is committed, and nothing is written.  Where workers write no
+ticks, only the summaries say how time passed in idle moments.
 """
 
 import asyncio
@@ -60,6 +61,7 @@ class Replay:
         self._profiles = profiles
         self._metrics = metrics
         self.ranges: list[OffsetRange] = []
+        self.misses_idle_time = False
         self.on_pane: Callable[[Pane], None] = lambda _: None
         self.quarantined: Callable[[str, int], Collection[int]] = lambda _, __: ()
 
@@ -112,6 +114,7 @@ class Replay:
             self._book, epochs = control.book, control.epochs or epochs
             self.quarantined = control.quarantined
             self._config = control.config_for(self._config)
+        self.misses_idle_time = self._topic == self._names.events and not self._config.time.ticks
         if self._profiles:
             self._book = ProfileBook()
             for profile in self._profiles:

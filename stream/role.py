@@ -85,6 +85,9 @@ class Flow(Protocol):
     def caught_up(self, partition: Partition) -> bool:
         """Tell whether the role has processed all that the last fetch saw."""
 
+    def polled_ms(self, partition: Partition) -> int | None:
+        """Give this machine's time at the last fetch; None before the first."""
+
     def log_start(self, partition: Partition) -> int:
         """Give the first offset that the log still had when the partition was assigned."""
 

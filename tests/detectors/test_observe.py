@@ -13,7 +13,7 @@ from logs import START_MS, Record
 from detectors.events import Event
 from detectors.layout import layout_of
 from detectors.observe import FILE_PANE_ROWS, OTHER_MODELS, Observer, Pane
-from detectors.panes import FOREVER, UNSET, Clock
+from detectors.panes import FOREVER, UNSET, Clock, End
 from detectors.profile import Profile, ProfileBook, seal
 from detectors.summary.cells import Moments, add_cell
 
@@ -55,6 +55,63 @@ def test_a_restart_at_any_pane_gives_the_same_panes() -> None:
         again.start(pane.header.o + 1, Clock.read(pane.clock.render()))
         batch = logs.batch(records[pane.header.o + 1 :], pane.header.o + 1)
         assert again.feed(batch) == whole[k:]
+
+
+def ended_by_clocks(records: Sequence[Record], stops: dict[int, int]) -> list[Pane]:
+    """Observe; end the pane that is open behind `stops` records so many ms after the last."""
+    one, panes, low = observer(), [], 0
+    for high in [*sorted(stops), len(records)]:
+        panes += one.feed(logs.batch(records[low:high], low)) if high > low else []
+        for wait_ms in (stops.get(high, 0), 2 * stops.get(high, 0)):
+            pane = one.tick(max(one.clock.r, START_MS) + wait_ms)
+            panes += [pane] if pane else []
+        low = high
+    return panes
+
+
+STOPS = st.dictionaries(st.integers(0, len(mixed_log())), st.sampled_from([1, 900, 2_000, 30_000]))
+
+
+@given(STOPS, st.lists(st.integers(0, len(mixed_log())), max_size=4))
+def test_a_restart_repeats_the_pane_that_a_clock_ended(
+    stops: dict[int, int], bounds: list[int]
+) -> None:
+    records = [r for r in mixed_log() if not r.tick]
+    panes = ended_by_clocks(records, {at: ms for at, ms in stops.items() if at <= len(records)})
+    for pane in panes:
+        header, again = pane.header, observer()
+        metadata = pane.before.render(End(header.o, pane.clock.r))
+        again.start(header.a, Clock.read(metadata), End.read(metadata))
+        first, told = header.a, []
+        for bound in [*sorted(b for b in bounds if first < b < len(records)), len(records)]:
+            told += again.feed(logs.batch(records[first:bound], first)) if bound > first else []
+            first = max(first, bound)
+        # An empty one is due at once; nothing else is, before its records are there.
+        told = told or [again.tick(0)]
+        assert told[0] == pane
+
+
+def test_panes_that_clocks_end_follow_one_another_and_w_passes_as_with_a_tick() -> None:
+    records = [r for r in mixed_log() if not r.tick]
+    panes = ended_by_clocks(records, {0: 5_000, 7: 2_000, 8: 2_000, len(records): 4_000})
+    assert [p.header.o - p.header.a + 1 for p in panes].count(0) >= 3
+    for one, after in pairwise(panes):
+        assert after.header.a == one.header.o + 1
+        assert after.before == one.clock
+        assert after.header.number > one.header.number
+    assert sum(p.header.read for p in panes) == len(records)
+    last, before = panes[-1], panes[-2]
+    passed = last.clock.r - before.clock.r
+    assert passed >= logs.PANE_MS
+    assert last.clock.w - before.clock.w == passed
+
+
+def test_a_clock_ends_no_pane_before_the_last_one_is_over() -> None:
+    one = observer()
+    one.feed(logs.batch([Record(START_MS, tick=True)], 0))
+    for wait_ms in (-60_000, 0, logs.PANE_MS - 1):
+        assert one.tick(START_MS + wait_ms) is None
+    assert one.tick(START_MS + logs.PANE_MS) is not None
 
 
 def test_panes_follow_one_another_without_a_gap() -> None:

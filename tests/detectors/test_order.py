@@ -209,6 +209,26 @@ def test_a_repeated_empty_pane_is_no_cut() -> None:
     assert offered(order, [part(a=10, o=9, number=1)]) == []
 
 
+def test_empty_panes_count_once_each_and_time_passes_with_them() -> None:
+    panes = [part(a=0, o=9, number=1, w_after=100)]
+    panes += [part(a=10, o=9, number=n, w_after=100 * n) for n in (2, 3, 5)]
+    panes += [part(a=10, o=12, number=6, w_after=600)]
+    once = PaneOrder()
+    applied = [names(offered(once, [one])) for one in panes]
+    assert applied == [[(1, 0, 0)], [(2, 0, 10)], [(3, 0, 10)], [(5, 0, 10)], [(6, 0, 10)]]
+    again = PaneOrder()
+    for until in range(len(panes)):
+        assert names(offered(again, panes[: until + 1])) == applied[until]
+    assert again.sources == once.sources
+
+
+def test_an_empty_pane_that_comes_late_is_dropped_between_the_parts_of_the_next_one() -> None:
+    order, late = PaneOrder(), part(a=10, o=9, number=2)
+    offered(order, [part(a=0, o=9, number=1), late, part(a=10, o=12, number=3, part=0, parts=2)])
+    assert offered(order, [late]) == []
+    assert names(offered(order, [part(a=10, o=12, number=3, part=1, parts=2)])) == [(3, 0, 10)]
+
+
 def test_the_horizon_is_the_slowest_w_of_those_that_ever_had_an_event() -> None:
     order = PaneOrder()
     assert order.horizon() == UNSET

@@ -50,8 +50,15 @@ def test_live_and_replay_agree_about_a_configuration_pushed_in_mid_run(
                 assert process.wait(15) == 0
     _, verdict = verified(load_config(loose, {}))
     assert verdict.first == ""
-    refused = driftline("config", "push", _with_panes(tmp_path, loose), code=2)
-    assert "panes are cut in one way" in refused.stderr
+    for line, told in (
+        ("pane_seconds = 3", "is 3, and 2"),
+        ("ticks = false", "is false, and true"),
+    ):
+        other = tmp_path / "panes.toml"
+        other.write_text(f"{loose.read_text()}[time]\n{line}\n")
+        refused = " ".join(driftline("config", "push", other, code=2).stderr.split())
+        assert f"time.{line.partition(' ')[0]} {told}" in refused
+        assert "panes are cut in one way" in refused
 
 
 def test_live_and_replay_agree_about_a_profile_pushed_in_mid_run(
@@ -92,9 +99,3 @@ def test_live_and_replay_agree_about_a_profile_pushed_in_mid_run(
 
 def configs(bootstrap: str, prefix: str) -> set[str]:
     return {value["alert"]["config"] for _, value in records(bootstrap, f"{prefix}.alerts")}
-
-
-def _with_panes(directory: Path, config: Path) -> Path:
-    path = directory / "panes.toml"
-    path.write_text(config.read_text() + "[time]\npane_seconds = 3\n")
-    return path

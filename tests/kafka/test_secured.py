@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,10 +15,11 @@ from live import as_json, driftline, eventually, records, worker, write_lines
 from logs import Shift, events, profile
 from secured import ADMIN, SecuredKafka, bindings, config, forget, grant, revoke
 
+from detectors.alert import instant
 from detectors.errors import ServiceUnreachable
 from detectors.profile import render
 from driftline import Emitter, cli
-from stream.access import ACCESS, EVERY, Need
+from stream.access import ACCESS, EVERY, TICKS, Need
 from stream.config_file import load_config
 from stream.connection import Connection, connection_of
 from stream.topics import prepare_topics
@@ -25,6 +27,7 @@ from stream.topics import prepare_topics
 # What is judged last must be closed by the end of the log.
 EVENTS = 6_000
 SHIFT = Shift(at=3_000, sigma=3.0)
+BEGIN = {"block": {"end": ""}}
 
 
 @pytest.fixture
@@ -42,6 +45,12 @@ def topics(secured: SecuredKafka, topic_prefix: str, tmp_path: Path) -> str:
     return topic_prefix
 
 
+def write_profile(directory: Path) -> Path:
+    path = directory / "profile.json"
+    path.write_text(render(profile()))
+    return path
+
+
 def test_roles_with_the_rights_of_the_table_run_from_event_to_alert(
     secured: SecuredKafka, admin: KafkaAdminClient, topic_prefix: str, tmp_path: Path
 ) -> None:
@@ -51,9 +60,7 @@ def test_roles_with_the_rights_of_the_table_run_from_event_to_alert(
     of = {user: config(tmp_path, secured, user, topic_prefix) for user in users}
     of["push"] = config(tmp_path, secured, "push", topic_prefix, create_topics=True)
     driftline("config", "push", of["push"])
-    pushed = tmp_path / "profile.json"
-    pushed.write_text(render(profile()))
-    driftline("profile", "push", pushed, "-c", of["push"])
+    driftline("profile", "push", write_profile(tmp_path), "-c", of["push"])
     lines = [as_json(event) for event in events(EVENTS, seed=5, shifts=(SHIFT,))]
     logs = tmp_path / "observe.log", tmp_path / "judge.log"
     with (
@@ -72,6 +79,52 @@ def test_roles_with_the_rights_of_the_table_run_from_event_to_alert(
     log = f"kafka:{topic_prefix}.events"
     driftline("backtest", log, "-c", of["backtest"], "--alerts", found)
     assert found.read_text()
+
+
+def test_without_the_right_to_write_events_a_clock_closes_the_windows_of_an_idle_log(
+    secured: SecuredKafka, admin: KafkaAdminClient, topic_prefix: str, tmp_path: Path
+) -> None:
+    def of(user: str, *, create: bool = False) -> Path:
+        path = config(tmp_path, secured, user, topic_prefix, create_topics=create)
+        path.write_text(path.read_text() + "[time]\nticks = false\n")
+        return path
+
+    rights = tuple(need for need in ACCESS["observe"] if need != TICKS)
+    assert len(rights) == len(ACCESS["observe"]) - 1
+    for user, needs in (("observe", rights), ("judge", ACCESS["judge"])):
+        forget(admin, user)
+        grant(admin, bindings(user, topic_prefix, needs))
+    by_admin, observe = of(ADMIN, create=True), of("observe")
+    driftline("config", "push", by_admin)
+    driftline("profile", "push", write_profile(tmp_path), "-c", by_admin)
+    # The break is in the last block, which no event closes.
+    lines = events(EVENTS, seed=5, shifts=(Shift(at=EVENTS - 50, sigma=6.0),))
+    end = instant(lines[-1].time_ms + 1)
+    sent = write_lines(tmp_path / "events.jsonl", [as_json(event) for event in lines])
+    place, reader = tmp_path / "observe.log", secured.client()
+
+    def latest(topic: str) -> str:
+        found = [value for _, value in records(reader, f"{topic_prefix}.{topic}")]
+        return max((one.get("block") or one["alert"]["block"])["end"] for one in found or [BEGIN])
+
+    with worker(of("judge"), tmp_path / "judge.log", "--only", "judge") as judge:
+        with worker(observe, place, "--only", "observe"):
+            driftline("emit", sent, "-c", by_admin, "--rate", 3000)
+            eventually(lambda: latest("metrics") > BEGIN["block"]["end"], "the first metric")
+        with worker(observe, place, "--only", "observe"):
+            eventually(lambda: latest("alerts") >= end, "an alert of the last block")
+        judge.send_signal(signal.SIGTERM)
+        assert judge.wait(15) == 0
+    assert len(records(reader, f"{topic_prefix}.events")) == EVENTS  # and none of them a tick
+    found = tmp_path / "alerts.jsonl"
+    log = f"kafka:{topic_prefix}.summaries"
+    assert "ticks" not in driftline("backtest", log, "-c", by_admin, "--alerts", found).stdout
+    live = {json.dumps(value["alert"]) for _, value in records(reader, f"{topic_prefix}.alerts")}
+    assert live <= {json.dumps(json.loads(line)) for line in found.read_text().splitlines()}
+    told = driftline("backtest", f"kafka:{topic_prefix}.events", "-c", by_admin)
+    assert told.stdout.count("time.ticks = false") == 1
+    refused = driftline("worker", "-c", config(tmp_path, secured, ADMIN, topic_prefix), code=2)
+    assert "time.ticks" in refused.stderr + refused.stdout
 
 
 @pytest.mark.parametrize("role", ["observe", "judge", "learn", "emit", "worker"])
@@ -155,9 +208,8 @@ def test_a_command_without_one_of_its_rights_ends_with_4_and_names_it(
     assert len(needs) == len(ACCESS[role]) - 1
     forget(admin, "nobody")
     grant(admin, bindings("nobody", topics, needs))
-    file, pushed = tmp_path / "events.jsonl", tmp_path / "profile.json"
+    file, pushed = tmp_path / "events.jsonl", write_profile(tmp_path)
     write_lines(file, [as_json(event) for event in events(10)])
-    pushed.write_text(render(profile()))
     words = [word.format(file=file, profile=pushed, prefix=topics) for word in command]
     assert cli.run([*words, "-c", str(config(tmp_path, secured, "nobody", topics))]) == 4
     told = capsys.readouterr().err

@@ -18,6 +18,8 @@ COMMIT_SECONDS = 1.0
 IDLE_SECONDS = 2.0
 SESSION_SECONDS = 6.0
 FETCH_RECORDS_MAX = 300
+# How wrong the clock of a machine may be.
+CLOCK_OFF_MS = 2_000
 
 
 class Group:
@@ -58,7 +60,7 @@ class Group:
         ends = {tp: self.cluster.end(TopicPartition(*tp)) for tp in member.owned}
         commits = {tp: self.commits.get(tp) for tp in member.owned}
         starts = dict.fromkeys(member.owned, 0)
-        return Lease(self.generation, _Assignment(self.cluster), commits, starts, ends)
+        return Lease(self.generation, _Assignment(), commits, starts, ends)
 
     def commit(self, lease: Lease, due: Mapping[Partition, Commit]) -> bool:
         """Take commits of the present generation; refuse those of a zombie."""
@@ -68,16 +70,19 @@ class Group:
         return True
 
 
+class _Fetched(NamedTuple):
+    """Say where the log ended at the last fetch, and when that was."""
+
+    highwater: int | None = None
+    timestamp: int | None = None
+
+
 class _Assignment:
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
+    def __init__(self) -> None:
+        self.fetched: dict[Partition, _Fetched] = {}
 
-    def state_value(self, tp: Partition) -> "_Highwater":
-        return _Highwater(self._cluster.end(TopicPartition(*tp)))
-
-
-class _Highwater(NamedTuple):
-    highwater: int
+    def state_value(self, tp: Partition) -> _Fetched:
+        return self.fetched.get(tp, _Fetched())
 
 
 class Member:
@@ -95,6 +100,7 @@ class Member:
         self._gate = asyncio.Lock()
         self._committing = asyncio.Lock()
         self._draw = random.Random(host.cluster.draw.random())
+        self._clock_off_ms = self._draw.randint(-CLOCK_OFF_MS, CLOCK_OFF_MS)
 
     async def run(self) -> None:
         """Run until told to leave; whatever the role raises, wherever, ends it."""
@@ -150,7 +156,10 @@ class Member:
             for tp in readable:
                 count = self._draw.randint(1, FETCH_RECORDS_MAX)
                 records = cluster.read(TopicPartition(*tp), self.lease.given[tp], count)
-                end = records[-1].offset + 1 if records else cluster.end(TopicPartition(*tp))
+                highwater = cluster.end(TopicPartition(*tp))
+                end = records[-1].offset + 1 if records else highwater
+                now_ms = cluster.now_ms + self._clock_off_ms
+                self.lease.assignment.fetched[tp] = _Fetched(highwater, now_ms)
                 chunks = chunks_of(records, gathered=takes_records(self.role)) if records else []
                 for envelope in self.lease.envelopes({tp: chunks}, {tp: end}):
                     async with self._gate:

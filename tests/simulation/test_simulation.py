@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from unittest import mock
 
 import pytest
@@ -14,6 +15,7 @@ from detectors.panes import Clock
 from stream.judge import JudgeRole
 from stream.observe import ObserveRole
 from stream.outbox import Outbox
+from stream.resuming import _commit
 from stream.role import Commit, Partition
 from tests.simulation.campaign import seeds
 from tests.simulation.faults import KINDS
@@ -40,9 +42,10 @@ def test_a_disturbed_run_gives_what_an_undisturbed_one_gives(first: int) -> None
     assert all(faults[kind] >= 5 for kind in (*KINDS, *BY_CHANCE)), faults
 
 
+@pytest.mark.parametrize("ticks", [True, False])
 @pytest.mark.parametrize("seed", range(5))
-def test_without_faults_nothing_differs_and_the_lag_is_one_pane(seed: int) -> None:
-    outcome = run(Plan(seed, faults=False))
+def test_without_faults_nothing_differs_and_the_lag_is_one_pane(seed: int, ticks: bool) -> None:
+    outcome = run(Plan(seed, faults=False, ticks=ticks))
     assert differences(outcome) == []
     assert outcome.lag_panes <= 1
     assert not outcome.deaths
@@ -103,6 +106,33 @@ class KeepsItsOpenPane(ObserveRole):
         """Forget nothing."""
 
 
+class SendsBeforeItCommits(ObserveRole):
+    """Send a pane that a clock ended, and tell nobody where it ends."""
+
+    async def _begin(self, tp: Partition, pane: Pane) -> bool:  # noqa: ARG002
+        return True
+
+
+class SendsWhatIsNotItsOwn(ObserveRole):
+    """Send a pane though another worker has the partition by now."""
+
+    async def _begin(self, tp: Partition, pane: Pane) -> bool:
+        await super()._begin(tp, pane)
+        return True
+
+
+class ForgetsWhatWasBegun(ObserveRole):
+    """Begin with the clock of the commit, and end its pane anew."""
+
+    async def assigned(
+        self, commits: Mapping[Partition, Commit | None]
+    ) -> Mapping[Partition, int | None]:
+        plain = {
+            tp: c and Commit(c.offset, Clock.read(c.metadata).render()) for tp, c in commits.items()
+        }
+        return await super().assigned(plain)
+
+
 class ReadsFromTheCommit(JudgeRole):
     """Restore the snapshot, but read on from the group's commit."""
 
@@ -129,14 +159,21 @@ BROKEN = {
     "clock forgotten": Plan(0, observe=ForgetsItsClock),
     "open pane kept": Plan(0, observe=KeepsItsOpenPane),
     "judge reads from the commit": Plan(0, judge=ReadsFromTheCommit),
+    "end not committed": Plan(0, ticks=False, observe=SendsBeforeItCommits),
+    "not fenced": Plan(0, ticks=False, observe=SendsWhatIsNotItsOwn),
+    "end forgotten": Plan(0, ticks=False, observe=ForgetsWhatWasBegun),
 }
 
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_role_is_caught(name: str) -> None:
-    plan = BROKEN[name]
-    caught = (_differs(Plan(seed, observe=plan.observe, judge=plan.judge)) for seed in range(40))
-    assert any(caught)
+    assert any(_differs(replace(BROKEN[name], seed=seed)) for seed in range(40))
+
+
+def test_without_what_summaries_hold_of_a_pane_an_expired_commit_cuts_it_again() -> None:
+    blind = mock.patch("stream.resuming._commit", lambda whole, _: whole and _commit(whole, whole))
+    with blind:
+        assert any(_differs(Plan(seed, ticks=False)) for seed in range(60))
 
 
 def test_a_failure_that_is_not_heard_is_caught() -> None:

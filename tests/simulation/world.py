@@ -35,8 +35,6 @@ PANE_SECONDS = 15
 AHEAD_PANES = 2
 QUIET_SECONDS = 200.0
 SETTLE_SECONDS = 4_000.0
-# How wrong the clock of a machine may be.
-CLOCK_OFF_MS = 2_000
 CONFIG = Config(
     kafka=KafkaConfig(prefix="s", events_partitions=3, summaries_partitions=2),
     time=TimeConfig(pane_seconds=PANE_SECONDS, tick_seconds=10),
@@ -173,10 +171,7 @@ class World:
 
     def _observe(self, host: Host) -> Role:
         counts = CONFIG.kafka.events_partitions, CONFIG.kafka.summaries_partitions
-        role = self._plan.observe(self._plan.config, SimulatedConnection(host), counts)
-        wrong_ms = 0 if self._plan.ticks else self._draw.randint(-CLOCK_OFF_MS, CLOCK_OFF_MS)
-        role.now_ms = lambda: self.cluster.now_ms + wrong_ms
-        return role
+        return self._plan.observe(self._plan.config, SimulatedConnection(host), counts)
 
     def _judge(self, host: Host) -> Role:
         return self._plan.judge(self._plan.config, SimulatedConnection(host))

@@ -1,5 +1,6 @@
 """The lease: what may be read, given and committed between two rebalances."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -15,10 +16,11 @@ A, B = Partition("in", 0), Partition("in", 1)
 class State:
     def __init__(self, highwater: int | None) -> None:
         self.highwater = highwater
+        self.timestamp = highwater and 1_000 + highwater
 
 
 class Assignment:
-    """Stand for aiokafka's assignment: only the high water marks are asked for."""
+    """Stand for aiokafka's assignment: the high water marks and their times are asked for."""
 
     def __init__(self, **highwaters: int | None) -> None:
         self.states = {A: State(highwaters.get("a")), B: State(highwaters.get("b"))}
@@ -127,14 +129,38 @@ def test_a_role_asks_how_far_it_is() -> None:
     assert flow.assignment == {A, B}
     assert (flow.position(A), flow.highwater(A), flow.lag(A)) == (10, 20, 10)
     assert (flow.caught_up(A), flow.caught_up(B)) == (False, True)
-    assert flow.log_start(A) == 3
+    assert (flow.log_start(A), flow.polled_ms(A)) == (3, 1_020)
     flow.hold([A])
     assert holder.lease.held == {A}
+
+
+class Broker:
+    """Take the commits of the third attempt; note all of them."""
+
+    def __init__(self, lease: Lease, *, loses: bool = False) -> None:
+        self.asked: list[list[Partition]] = []
+        self.lease, self.loses, self.consumer = lease, loses, self
+
+    async def commit_in(self, lease: Lease, partitions: list[Partition]) -> bool:
+        assert lease is self.lease
+        self.asked.append(partitions)
+        lease.ended = self.loses and len(self.asked) == 2
+        return len(self.asked) == 3
+
+
+def test_a_commit_is_asked_for_until_it_is_taken_or_the_lease_is_over() -> None:
+    takes, loses = Broker(begun()), Broker(begun(), loses=True)
+    assert asyncio.run(LeaseFlow(takes).commit(A))
+    assert takes.asked == [[A]] * 3
+    assert not asyncio.run(LeaseFlow(loses).commit(A))
+    assert not asyncio.run(LeaseFlow(loses).commit(A))
+    assert loses.asked == [[A]] * 2
 
 
 def test_before_the_first_fetch_nothing_is_caught_up() -> None:
     flow = LeaseFlow(Holder(begun(assignment=Assignment(a=None, b=None))))
     assert (flow.highwater(A), flow.lag(A), flow.caught_up(A)) == (None, None, False)
+    assert flow.polled_ms(A) is None
 
 
 def test_without_a_lease_there_is_no_partition() -> None:

@@ -215,3 +215,9 @@ def test_a_topic_known_before_the_start_is_subscribed_at_once() -> None:
     assert in_order(
         Conductor._subscriber.fun, "consumer.subscribe(", "_resubscribe_sleep_lock_seconds"
     )
+
+
+def test_a_fetch_notes_the_logs_end_before_its_time() -> None:
+    assert in_order(
+        Fetcher._proc_fetch_request, "tp_state.highwater = highwater", "tp_state.timestamp = now_ms"
+    )
