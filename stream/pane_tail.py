@@ -14,7 +14,7 @@ from detectors.panes import UNSET, Header, decode_header
 from stream.connection import Connection
 from stream.role import Partition
 
-__all__ = ["PaneTail", "Reached", "last_in_all"]
+__all__ = ["Extent", "PaneTail", "last_in_all"]
 
 _WINDOW_RECORDS = 2_000
 _POLL_MS = 200
@@ -97,7 +97,7 @@ class PaneTail:
             await self._consumer.stop()
 
 
-class Reached(NamedTuple):
+class Extent(NamedTuple):
     """Hold the last pane that every partition of the summaries holds, and the last in any."""
 
     whole: Header | None
@@ -106,7 +106,7 @@ class Reached(NamedTuple):
 
 async def last_in_all(
     connection: Connection, summaries: tuple[str, int], wanted: Collection[Partition]
-) -> dict[Partition, Reached]:
+) -> dict[Partition, Extent]:
     """Say how far the summaries reach for each wanted partition of which they hold something.
 
     A worker may have died when a pane was in some of them only: that pane has to come again.
@@ -126,7 +126,7 @@ async def last_in_all(
         begun = [tail.begun[tp] for tail in tails if tp in tail.begun]
         if begun:
             everywhere = len(whole) == count
-            found[tp] = Reached(
+            found[tp] = Extent(
                 min(whole, key=_reach) if everywhere else None, max(begun, key=_reach)
             )
     return found

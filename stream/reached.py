@@ -23,16 +23,16 @@ _DELIVERY_SECONDS = 1.0
 class Reached:
     """Follow the largest W of a prefix.
 
-    Events are in a pane as soon as a record of another one follows, or a tick.  So what has been
-    read shows here after `settle_seconds`, unless the workers are far behind.
+    Events are in a pane as soon as a record of another one follows, or a tick (without ticks, a
+    fetch later).  So what has been read shows here after `settle_seconds`, unless the workers are
+    far behind.
     """
 
     def __init__(self, config: Config, connection: Connection) -> None:
         """Prepare; `start` connects."""
         names = TopicNames(config.kafka.prefix)
-        self.settle_seconds = _DELIVERY_SECONDS + max(
-            config.time.pane_seconds, config.time.tick_seconds
-        )
+        longest = max(config.time.pane_seconds, config.time.tick_seconds)
+        self.settle_seconds = longest + _DELIVERY_SECONDS * (1 if config.time.ticks else 2)
         self._events = names.events
         self._connection = connection
         # A pane's parts are written in the order of the partitions: the first is the furthest.

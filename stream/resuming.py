@@ -36,8 +36,8 @@ async def resumed(
     if not missing:
         return dict(commits)
     found: dict[Partition, Commit | None] = {}
-    for tp, reached in (await last_in_all(connection, summaries, missing)).items():
-        if (commit := _commit(*reached)) is not None:
+    for tp, extent in (await last_in_all(connection, summaries, missing)).items():
+        if (commit := _commit(*extent)) is not None:
             found[tp] = commit
             log.warning(
                 "no commit; going on behind the last pane",

@@ -7,9 +7,9 @@ import pytest
 from aiokafka import TopicPartition
 
 from detectors.errors import StateRefused
-from detectors.panes import Clock, Header, Part
+from detectors.panes import Clock, End, Header, Part
 from stream import pane_tail
-from stream.pane_tail import PaneTail, Reached, last_in_all
+from stream.pane_tail import Extent, PaneTail, last_in_all
 from stream.resuming import resumed
 from stream.role import Commit, Partition
 from tests.simulation.clients import SimulatedConnection
@@ -93,12 +93,12 @@ def test_a_pane_of_which_a_part_is_missing_is_not_there() -> None:
 def test_a_pane_that_is_in_some_of_the_summaries_only_comes_again() -> None:
     first, second = [header(0, 5), header(1, 7), header(0, 6)], [header(0, 5)]
 
-    async def look(summaries: Summaries) -> dict[Partition, Reached]:
+    async def look(summaries: Summaries) -> dict[Partition, Extent]:
         return await last_in_all(summaries.connection, SUMMARIES, EVERY)
 
     assert Summaries(first, second).run(look) == {
-        EVERY[0]: Reached(header(0, 5), header(0, 6)),
-        EVERY[1]: Reached(None, header(1, 7)),
+        EVERY[0]: Extent(header(0, 5), header(0, 6)),
+        EVERY[1]: Extent(None, header(1, 7)),
     }
 
 
@@ -113,6 +113,28 @@ def test_only_what_has_no_commit_goes_on_behind_its_last_pane() -> None:
         EVERY[1]: Commit(3, Clock(1, 2, 3).render()),
         EVERY[2]: None,
     }
+
+
+def test_a_pane_that_was_begun_ends_again_where_it_did() -> None:
+    empty = header(0, 7, a=60, o=59)
+    torn = header(0, 8, a=60, o=64, part=0, parts=2)
+    first = header(1, 2, a=0, o=-1, w_before=-1)
+
+    async def look(summaries: Summaries) -> dict[Partition, Commit | None]:
+        return await resumed(dict.fromkeys(EVERY), summaries.connection, SUMMARIES)
+
+    behind = Clock(5, 5, 10_000)
+    for more, of_events_0 in (
+        ([empty], Commit(60, behind.render(End(59, 14_000)))),
+        ([torn], Commit(60, behind.render(End(64, 16_000)))),
+    ):
+        # A late repeat of an older pane says nothing.
+        both = [header(0, 5)], [header(0, 5), *more, header(0, 4), first]
+        assert Summaries(*both).run(look) == {
+            EVERY[0]: of_events_0,
+            EVERY[1]: Commit(0, Clock().render(End(-1, 4_000))),
+            EVERY[2]: None,
+        }
 
 
 def test_a_last_pane_without_its_clock_is_refused() -> None:
