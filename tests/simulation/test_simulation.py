@@ -15,7 +15,6 @@ from detectors.panes import Clock
 from stream.judge import JudgeRole
 from stream.observe import ObserveRole
 from stream.outbox import Outbox
-from stream.resuming import _commit
 from stream.role import Commit, Partition
 from tests.simulation.campaign import seeds
 from tests.simulation.faults import KINDS
@@ -168,12 +167,6 @@ BROKEN = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_role_is_caught(name: str) -> None:
     assert any(_differs(replace(BROKEN[name], seed=seed)) for seed in range(40))
-
-
-def test_without_what_summaries_hold_of_a_pane_an_expired_commit_cuts_it_again() -> None:
-    blind = mock.patch("stream.resuming._commit", lambda whole, _: whole and _commit(whole, whole))
-    with blind:
-        assert any(_differs(Plan(seed, ticks=False)) for seed in range(60))
 
 
 def test_a_failure_that_is_not_heard_is_caught() -> None:
