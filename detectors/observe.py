@@ -26,7 +26,6 @@ FILE_PANE_ROWS = 65_536
 # Events of more models without a profile than a pane names are counted together.
 OTHER_MODELS = "__other__"
 _UNPROFILED_NAMES_MAX = 100
-
 # Record times, event times (UNSET: none), and which are ticks.
 Rows = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]
 
@@ -203,8 +202,7 @@ class Observer:
         return cuts + [replace(one, end=one.end + head) for one in rest]
 
     def _cut(self, rows: Rows, part: slice, read: int, *, of_one: bool = False) -> list[Cut]:
-        record_ms, times, ticks = rows
-        some = record_ms[part], times[part], ticks[part]
+        some = rows[0][part], rows[1][part], rows[2][part]
         cuts, _, self.clock = cut(some, self.clock, read, self.pane_ms, of_one=of_one)
         return cuts
 
