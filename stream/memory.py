@@ -5,8 +5,9 @@ Every term is a limit of the code times the number of things that are held at on
     fetched   (2 x partitions + envelopes) x fetch bytes: what each partition has fetched and is
               fetching, and the envelopes that the role has not processed
     decoded   10 x bytes of a batch: its values, and the events made of them
-    columns   partitions x 2 x rows of a pane x bytes of an event's columns, of the widest
-              profile: events that wait for room in the sums, and are put together at the end
+    columns   (partitions + 1) x rows of a pane x bytes of an event's columns, of the widest
+              profile: events that wait for room in the sums, and a second copy of those of the
+              one partition whose pane is being closed
     sums      partitions x bytes of every profile's dense sums
     cells     rows of a pane x bytes of an event's cell, if each event has a bucket of its own:
               of the pane that observe delivers
@@ -16,11 +17,12 @@ Every term is a limit of the code times the number of things that are held at on
     sent      records on their way to the broker
     overhead  of the allocator, connections, and code that runs for the first time
 
-What is left out: a batch that unpacks to more than `fetch bytes` adds what it unpacks to, at
-most `record_batches.BATCH_BYTES_MAX`; a profile that is pushed later adds terms of its own; the
+What is left out: a batch that is, or unpacks to, more than `fetch bytes` adds that, at most
+`record_batches.BATCH_BYTES_MAX`; a profile that is pushed later adds terms of its own; the
 first Arrow message loads pyarrow, about 60 MiB, and one at a time is decoded.
 """
 
+import ctypes
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,7 +39,14 @@ from stream.config import Config
 from stream.outbox import IN_FLIGHT_MAX
 from stream.role import KafkaSettings
 
-__all__ = ["judge_bound", "learn_bound", "observe_bound", "profiles_at_work", "rss_bytes"]
+__all__ = [
+    "judge_bound",
+    "keep_freed",
+    "learn_bound",
+    "observe_bound",
+    "profiles_at_work",
+    "rss_bytes",
+]
 
 # An event of many short names takes most: a name, a number and a place in a table for each.
 _DECODED = 10
@@ -45,6 +54,8 @@ _SENT_BYTES = 4_096
 _OVERHEAD_BYTES = 16 << 20
 # Python's objects around one cell, and its bytes once more in the part that carries it.
 _CELL_BYTES, _STREAM_BYTES = 200, 10
+# glibc's mallopt: M_TRIM_THRESHOLD and M_MMAP_THRESHOLD; the second is the most that it allows.
+_MALLOPT = {-1: 64 << 20, -3: 32 << 20}
 
 
 def observe_bound(
@@ -55,7 +66,7 @@ def observe_bound(
     return {
         "fetched": _fetched(settings, partitions),
         "decoded": _DECODED * batch,
-        "columns": partitions * 2 * PANE_ROWS_MAX * max(map(_row_bytes, profiles), default=0),
+        "columns": (partitions + 1) * PANE_ROWS_MAX * max(map(_row_bytes, profiles), default=0),
         "sums": partitions * sum(Sums(layout_of(profile)).nbytes for profile in profiles),
         "cells": _sparse_pane_bytes(profiles),
         "overhead": _OVERHEAD_BYTES,
@@ -89,6 +100,18 @@ def judge_bound(
 def profiles_at_work(book: ProfileBook) -> list[Profile]:
     """List the profiles that events can need now: each model's latest, and the one before it."""
     return [profile for model in book.models for _, profile in book.segments(model)[-2:]]
+
+
+def keep_freed() -> None:
+    """Let glibc keep what is freed: each fetch takes, and frees, the same few large buffers.
+
+    Else it gives them back to the system, which hands out pages anew at each fetch: a quarter
+    of observe's time.  Another C library is left as it is.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        for parameter, size in _MALLOPT.items():
+            libc.mallopt(parameter, size)
 
 
 def rss_bytes() -> int:

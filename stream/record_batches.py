@@ -26,7 +26,7 @@ __all__ = ["BATCH_BYTES_MAX", "CHUNK_BYTES", "MalformedError", "RecordBatch", "s
 
 # More than any batch that a broker would take, were it not for compression.
 BATCH_BYTES_MAX = 128 << 20
-CHUNK_BYTES = 4 << 20
+CHUNK_BYTES = 1 << 20
 
 # Base offset, length, leader epoch, magic, CRC, attributes, last offset delta, first and greatest
 # timestamp, producer, its epoch, base sequence, number of records.

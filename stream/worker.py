@@ -15,7 +15,14 @@ from stream.health import Health
 from stream.judge import JudgeRole
 from stream.lag import watch_lag
 from stream.learn import LearnRole
-from stream.memory import judge_bound, learn_bound, observe_bound, profiles_at_work, rss_bytes
+from stream.memory import (
+    judge_bound,
+    keep_freed,
+    learn_bound,
+    observe_bound,
+    profiles_at_work,
+    rss_bytes,
+)
 from stream.observe import ObserveRole
 from stream.role import Flow, KafkaSettings
 from stream.supervisor import Supervisor, end_with_supervisor, role_command
@@ -68,6 +75,7 @@ class _Observed:
 def run_worker_role(name: str, config: Config, metrics_port: int | None) -> int:
     """Run one role in the foreground until it is stopped; give its exit code."""
     end_with_supervisor()
+    keep_freed()
     connection = connection_of(config.kafka)
     partitions = prepare_topics(config.kafka, connection, name, ticks=config.time.ticks)
     role: _Role

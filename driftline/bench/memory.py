@@ -1,7 +1,8 @@
 """Resident memory of a worker's two roles, over models of 1,000 and 20,000 streams.
 
 A stream is one channel in one slice. The roles read a filled topic to its end; a figure is the
-most that a process had resident (VmHWM), the compiled code and the libraries included. The
+most that a process had resident (VmHWM), the compiled code and the libraries included. What has
+to be compiled is compiled beforehand: the first start on a machine takes 130 MiB more. The
 bound is what the role itself worked out and logged at its start, with what it had then.
 """
 
@@ -10,6 +11,7 @@ from driftline.bench.options import Options
 from driftline.bench.place import Wanted, place
 from driftline.bench.results import Result, Told
 from driftline.bench.workers import run_worker
+from stream.warmup import warm_judge, warm_observe
 
 __all__ = ["run"]
 
@@ -20,6 +22,8 @@ _MIB = 2**20
 def run(options: Options, told: Told) -> Result:
     """Run a worker over each model, once."""
     figures: dict[str, float] = {}
+    warm_observe()
+    warm_judge()
     for streams, shape in _SHAPES.items():
         if options.short and streams > 1_000:
             continue

@@ -1,16 +1,20 @@
 """The terms of the memory bound hold what they are said to hold."""
 
 import mmap
+import tracemalloc
 
 import logs
 import msgspec
 import numpy as np
+import pytest
 from logs import SEMANTICS, book, profile
 
 from detectors.columns import Extractor
+from detectors.layout import layout_of
 from detectors.monitor import Monitor
 from detectors.observe import Observer
 from detectors.profile import ProfileBook, seal
+from detectors.summary.sums import Sums
 from stream import memory
 from stream.config import Config
 from stream.connection import Connection
@@ -35,6 +39,31 @@ def test_an_event_alone_in_its_bucket_takes_no_more_than_its_term() -> None:
     assert len(cells) == 500
     bound = memory._event_bytes(profile()) - memory._CELL_BYTES
     assert bound / 4 < max(len(cell.data) for cell in cells) <= bound
+
+
+def test_events_that_wait_are_held_twice_only_while_their_pane_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log, sums = logs.events(20_000, seed=1, step_ms=profile().bucket_ms), Sums(layout_of(profile()))
+    columns = Extractor(profile()).columns(log)
+
+    def no_cells(drained: Sums) -> list:  # they have a term of their own
+        drained._used = 0
+        return []
+
+    monkeypatch.setattr(Sums, "_drained", no_cells)
+    tracemalloc.start()
+    try:
+        sums.add(columns)
+        held = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        sums.cells()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    term = len(log) * memory._row_bytes(profile())
+    assert term / 2 < held <= 1.1 * term
+    assert peak <= 2.2 * term
 
 
 def test_a_full_cell_takes_no_more_than_its_term() -> None:
