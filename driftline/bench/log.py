@@ -79,11 +79,6 @@ class EventLog:
         commits = self._admin.list_group_offsets(group).get(group, {})
         return all(tp in commits and commits[tp].offset == ends[tp] for tp in ends)
 
-    def committed_events(self, group: str, topic: str) -> int:
-        """Count the offsets of a topic that a group has committed."""
-        commits = self._admin.list_group_offsets(group).get(group, {})
-        return sum(commit.offset for tp, commit in commits.items() if tp.topic == topic)
-
     def last_write(self) -> float:
         """Give when the last summary or metric was written, in seconds since the epoch."""
         partitions = range(self._partitions[1])

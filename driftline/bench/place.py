@@ -34,7 +34,8 @@ _REFERENCE_PER_SECOND = 100
 class Wanted(NamedTuple):
     """Say what a place holds: events, drawn how, compressed how, under which configuration.
 
-    `arrow_rows` is how many of them are in a record, 0 for JSON events.
+    `arrow_rows` is how many of them are in a record, 0 for JSON events.  `late` ones are written
+    in each run, once its workers have shared the partitions.
     """
 
     events: int
@@ -45,6 +46,7 @@ class Wanted(NamedTuple):
     shape: Shape = Shape()
     pinned: bool = True
     arrow_rows: int = 0
+    late: bool = False
 
 
 class Place(NamedTuple):
@@ -55,11 +57,27 @@ class Place(NamedTuple):
     bench: Bench
     log: EventLog
     profile: Profile
+    told: Told
 
     def prepare(self) -> None:
         """Create what a run has removed, and put the profile in force."""
         prepare_topics(self.config.kafka, connection_of(self.config.kafka), "worker")
         asyncio.run(push_profile(self.config, self.profile))
+
+    def fill(self) -> None:
+        """Write the events that are wanted."""
+        wanted, written = self.wanted, 0
+
+        def show(more: int) -> None:
+            nonlocal written
+            written += more * max(1, wanted.arrow_rows)
+            self.told.progress(f"Writing events: {written:,} of {wanted.events:,}")
+
+        if wanted.events:
+            chunks = events(wanted.events, wanted.seed, shape=wanted.shape)
+            if wanted.arrow_rows:
+                chunks = (arrow_messages(chunk, wanted.arrow_rows) for chunk in chunks)
+            self.log.fill(chunks, show, wanted.compression)
 
     def command(self, role: str) -> list[str]:
         """Give the arguments of a worker's role."""
@@ -92,9 +110,12 @@ def place(
         event_log(connection, TopicNames(prefix), partitions) as log,
         TemporaryDirectory(prefix="driftline-bench-") as directory,
     ):
-        _fill(wanted, log, told)
         core = core_to_pin() if wanted.pinned else None
-        yield Place(wanted, config, Bench(core, Path(directory), environ), log, profile)
+        bench = Bench(core, Path(directory), environ)
+        where = Place(wanted, config, bench, log, profile, told)
+        if not wanted.late:
+            where.fill()
+        yield where
 
 
 def fitted(wanted: Wanted, config: Config) -> Profile:
@@ -108,18 +129,3 @@ def fitted(wanted: Wanted, config: Config) -> Profile:
     )
     reference = [e for c in chunks for e in decode(c, None, config.limits).events]
     return fit(reference, fit_options(config, reference), config.policy)
-
-
-def _fill(wanted: Wanted, log: EventLog, told: Told) -> None:
-    written = 0
-
-    def show(more: int) -> None:
-        nonlocal written
-        written += more * max(1, wanted.arrow_rows)
-        told.progress(f"Writing events: {written:,} of {wanted.events:,}")
-
-    if wanted.events:
-        chunks = events(wanted.events, wanted.seed, shape=wanted.shape)
-        if wanted.arrow_rows:
-            chunks = (arrow_messages(chunk, wanted.arrow_rows) for chunk in chunks)
-        log.fill(chunks, show, wanted.compression)

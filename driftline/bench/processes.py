@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -105,6 +106,24 @@ class Process:
         for line in self._lines("assigned", "revoked"):
             partitions = line.partitions if line.event == "assigned" else []
         return frozenset(partitions)
+
+    def unassigned_seconds(self) -> float:
+        """Give the longest time between losing partitions and having some again; 0: it had none."""
+        longest, lost_at = 0.0, math.inf
+        for line in self._lines("assigned", "revoked"):
+            at = datetime.fromisoformat(line.timestamp).timestamp()
+            longest = max(longest, at - lost_at)
+            lost_at = at if line.event == "revoked" else math.inf
+        return longest
+
+    @contextlib.contextmanager
+    def halted(self) -> Iterator[None]:
+        """Let it do nothing for the length of a `with` block."""
+        self._popen.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._popen.send_signal(signal.SIGCONT)
 
     def bound_bytes(self) -> float:
         """Give the most memory that it says it can take; nan if it has not said so."""

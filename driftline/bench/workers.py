@@ -1,8 +1,9 @@
 """The whole product under measurement: `driftline worker`, observe and judge, over a filled log.
 
-The clock runs from the log line with which the (last) observe takes its partitions, before its
-first fetch, to the last summary and the last metric on the broker; and then everything must be
-committed, and what was counted must be exactly what was written.
+The clock runs from the log line with which observe takes its partitions, before its first fetch,
+or from when several go on that were halted while the log was filled, to the last summary and the
+last metric on the broker; and then everything must be committed, and what was counted must be
+exactly what was written.
 """
 
 import contextlib
@@ -32,6 +33,7 @@ class Worked(NamedTuple):
     judge_bytes_max: float
     observe_bound_bytes: float
     judge_bound_bytes: float
+    rebalance_seconds: float
 
     @property
     def rate(self) -> float:
@@ -43,7 +45,6 @@ class _Begun(NamedTuple):
     """Hold the moment from which a run is measured."""
 
     at: float
-    done: int
     cpu: float
     judge_cpu: float
 
@@ -52,6 +53,8 @@ def run_worker(
     place: Place, environ: Mapping[str, str] | None = None, observers: int = 1
 ) -> Worked:
     """Run judge and so many observes until they have committed everything; leave only events.
+
+    Several can be measured only where the events come late.
 
     Raises
     ------
@@ -65,7 +68,7 @@ def run_worker(
         processes = [judge, *observes]
         _await_commits(place, processes)
         worked = Worked(
-            place.wanted.events - begun.done,
+            place.wanted.events,
             log.last_write() - begun.at,
             sum(one.cpu_seconds() for one in observes) - begun.cpu,
             judge.cpu_seconds() - begun.judge_cpu,
@@ -73,9 +76,10 @@ def run_worker(
             judge.memory_bytes("VmHWM"),
             max(one.bound_bytes() for one in observes),
             judge.bound_bytes(),
+            max(one.unassigned_seconds() for one in observes),
         )
     check_counts(place)
-    log.clear(keep_events=True)
+    log.clear(keep_events=not place.wanted.late)
     if worked.seconds <= 0:
         raise DriftlineError(f"{names.events} holds too few events to measure anything.")
     return worked
@@ -98,16 +102,18 @@ def started_worker(
 
 
 def _begun(place: Place, judge: Process, observes: Sequence[Process]) -> _Begun:
-    """Wait until every observe has partitions; what was done before does not count."""
-    if len(observes) == 1:
-        at, done = observes[0].logged("assigned", _START_SECONDS), 0
-    else:
+    """Wait until every observe has partitions, with events in them to read."""
+    if place.wanted.late:
         _await_shared(observes)
-        names = place.log.names
-        # What is handed over in a rebalance is committed in it.
-        at, done = time.time(), place.log.committed_events(names.observe_group, names.events)
-    cpu = sum(one.cpu_seconds() for one in observes)
-    return _Begun(at, done, cpu, judge.cpu_seconds())
+        with contextlib.ExitStack() as stack:
+            for one in observes:
+                stack.enter_context(one.halted())
+            place.fill()
+        at = time.time()
+    else:
+        (observe,) = observes
+        at = observe.logged("assigned", _START_SECONDS)
+    return _Begun(at, sum(one.cpu_seconds() for one in observes), judge.cpu_seconds())
 
 
 def _await_shared(observes: Sequence[Process]) -> None:

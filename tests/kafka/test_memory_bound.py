@@ -19,7 +19,7 @@ from stream.names import TopicNames
 from stream.reader import read_topic
 from tests.soak.traffic import Traffic, profile
 
-EVENTS = 120_000
+EVENTS = 160_000
 PER_SECOND = 80.0
 # Of the profile's buckets: an event in every second one.
 PER_BUCKET = 0.05
