@@ -1,9 +1,9 @@
 """Record batches as a broker sends them (format v2), walked where they lie: bytes to `Records`.
 
-No Python object per record: the bytes are copied (or decompressed) once into a padded buffer,
-and one compiled loop notes where each value lies.  Every length is checked before it is used:
-malformed bytes raise, and nothing outside the buffer is ever read.  What aiokafka checks is
-checked here; only that a header's key is UTF-8 is not, for no key is used.
+No Python object per record: one compiled loop notes where each value lies, in the fetched bytes
+or in what they were decompressed to, each with room behind.  Every length is checked before it
+is used: malformed bytes raise, and nothing outside the buffer is ever read.  What aiokafka checks
+is checked here; only that a header's key is UTF-8 is not, for no key is used.
 
 Source: the message format of Apache Kafka's documentation, section 5.3 (record batch, record).
 """
@@ -140,25 +140,31 @@ def walk(
         chunk.append((batch, part))
         size += 0 if part is None else len(part)
         if size >= CHUNK_BYTES:
-            records, next_offset = _gather(chunk, next_offset)
+            records, next_offset = _gather(content, chunk, next_offset)
             yield records, next_offset
             chunk, size = [], 0
     if chunk:
-        yield _gather(chunk, next_offset)
+        yield _gather(content, chunk, next_offset)
 
 
 def _gather(
-    chunk: Sequence[tuple[RecordBatch, memoryview | None]], next_offset: int
+    content: bytes, chunk: Sequence[tuple[RecordBatch, memoryview | None]], next_offset: int
 ) -> tuple[Records, int]:
-    """Put parts side by side, with room behind, and note where each record lies."""
+    """Note where each record lies: in the content, or in parts put side by side.
+
+    The content does where nothing was compressed, and it goes on behind the last part.
+    """
     parts = [part for _, part in chunk if part is not None]
-    buffer = b"".join([*parts, bytes(PADDING)])
+    in_place = chunk[-1][0].stop + PADDING <= len(content) and not any(
+        batch.codec for batch, part in chunk if part is not None
+    )
+    buffer = content if in_place else b"".join([*parts, bytes(PADDING)])
     spans = np.empty((len(chunk), 8), np.int64)
     filled = 0
     for number, (batch, part) in enumerate(chunk):
-        begun, count = filled, -1
+        begun, count = batch.start if in_place else filled, -1
         if part is not None:
-            filled += len(part)
+            filled = begun + len(part)
             count = max(batch.records, 0)
             if count > len(part) // _RECORD_BYTES_MIN:
                 raise MalformedError(batch.base_offset, f"cannot hold {count} records.")
@@ -166,11 +172,11 @@ def _gather(
             begun, filled, batch.base_offset, batch.next_offset,
             batch.first_ms, batch.max_ms, batch.append_time, count,
         )  # fmt: skip
-    content = np.frombuffer(buffer, np.uint8)
-    places, flags, next_offset, bad = walk_records(content, spans, next_offset, TICK_HEADER)
+    values = np.frombuffer(buffer, np.uint8)
+    places, flags, next_offset, bad = walk_records(values, spans, next_offset, TICK_HEADER)
     if bad >= 0:
         raise MalformedError(chunk[bad][0].base_offset, "holds malformed records.")
-    records = Records(content, *places, *flags)
+    records = Records(values, *places, *flags)
     return records, int(next_offset)
 
 

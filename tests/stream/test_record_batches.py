@@ -130,6 +130,9 @@ def test_every_codec_is_read_in_chunks(codec: str, monkeypatch: pytest.MonkeyPat
     )
     for chunk, _ in chunks:
         assert int((chunk.starts + chunk.lengths).max()) + PADDING <= len(chunk.buffer)
+    fetched = np.frombuffer(content, np.uint8)
+    left_in_place = [np.shares_memory(chunk.buffer, fetched) for chunk, _ in chunks]
+    assert left_in_place == [not CODECS[codec]] * 3 + [False]
 
 
 @pytest.mark.parametrize("codec", CODECS)
