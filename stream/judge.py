@@ -28,6 +28,7 @@ from stream.warmup import compiled, warm_judge
 __all__ = ["JudgeRole"]
 
 _TURN = 100
+_METRICS_MAX = 1_000
 _REVOKE_SNAPSHOT_SECONDS = 5.0
 
 log = structlog.get_logger()
@@ -76,6 +77,7 @@ class JudgeRole:
         self._benches: dict[Partition, _Bench] = {}
         self._durable: dict[Partition, Commit] = {}
         self._full: frozenset[Partition] = frozenset()
+        self._metrics: list[tuple[bytes, bytes]] = []
         self._restoring: Partition | None = None
 
     async def start(self, flow: Flow) -> None:
@@ -140,6 +142,7 @@ class JudgeRole:
                 if sent % _TURN == 0:
                     # A bucket of thousands of alerts takes seconds: the group must hear of us.
                     await asyncio.sleep(0)
+            await self._send_metrics()
             bench.next = record.offset + 1
             self.series.parts.inc()
         await self._outbox.delivered()
@@ -243,11 +246,12 @@ class JudgeRole:
             self.series.snapshots.inc()
 
     async def _publish(self, effect: Alert | Incident | Metric, sources: Sequence[Source]) -> None:
-        """Send one effect: a metric, an incident, or an alert with where it came from."""
+        """Send an incident, or an alert with where it came from; keep a metric for its batch."""
         if isinstance(effect, Metric):
             key = f"{effect.model}/{effect.channel}".encode()
-            await self._outbox.send(self._names.metrics, key, encode(effect))
-            self.series.metrics.inc()
+            self._metrics.append((key, encode(effect)))
+            if len(self._metrics) >= _METRICS_MAX:
+                await self._send_metrics()
             if effect.channel == "budget":
                 self.series.budget_spent.labels(effect.model).set(effect.mean or 0.0)
             return
@@ -265,6 +269,13 @@ class JudgeRole:
         )
         self.series.alerts.labels(effect.status, effect.severity).inc()
         log.info("alert", id=effect.id, status=effect.status, summary=effect.summary)
+
+    async def _send_metrics(self) -> None:
+        """Send the metrics that have been made, together."""
+        if self._metrics:
+            await self._outbox.send_all(self._names.metrics, self._metrics)
+            self.series.metrics.inc(len(self._metrics))
+            self._metrics = []
 
     def _show(self, tp: Partition, bench: _Bench) -> None:
         """Set the gauges of one partition."""

@@ -21,6 +21,7 @@ __all__ = ["SimulatedConnection"]
 
 # How long a client waits before it asks again what was not taken.
 _BACKOFF_SECONDS = 0.2
+_BATCH_RECORDS_MAX = 3
 
 
 class SimulatedConnection(Connection):
@@ -52,6 +53,19 @@ class _Sent(NamedTuple):
     future: "asyncio.Future[Record]"
 
 
+class _Batch(list[tuple[bytes, bytes]]):
+    """Be a batch that is being packed; a few fill it."""
+
+    def append(self, *, key: bytes, value: bytes, **_: Any) -> object | None:
+        if len(self) == _BATCH_RECORDS_MAX:
+            return None
+        super().append((key, value))
+        return self
+
+    def close(self) -> None:
+        """Take no more."""
+
+
 class _Producer:
     """Be an idempotent producer: the order holds within a partition, and nowhere else."""
 
@@ -78,6 +92,19 @@ class _Producer:
             self._wake.set()
             self._host.note_sent(topic)
         return future
+
+    async def partitions_for(self, topic: str) -> set[int]:
+        return set(range(self._cluster.partitions[topic]))
+
+    def create_batch(self) -> "_Batch":
+        return _Batch()
+
+    async def send_batch(
+        self, batch: "_Batch", topic: str, *, partition: int
+    ) -> "asyncio.Future[list[Record]]":
+        """Send records that were packed; here they arrive one by one."""
+        sent = [await self.send(topic, value, key, partition) for key, value in batch]
+        return asyncio.gather(*sent)
 
     async def send_and_wait(self, topic: str, **what: Any) -> Record:
         return await (await self.send(topic, **what))
