@@ -1,6 +1,7 @@
 """Run seeds from the command line; exit 1 with the seed at the first difference."""
 
 import argparse
+import contextlib
 import multiprocessing
 import os
 import sys
@@ -19,7 +20,10 @@ def main() -> None:
     numbers = range(given.first, given.first + given.seeds)
     done: list[Seed] = []
     began = time.monotonic()
-    with multiprocessing.get_context("spawn").Pool(given.jobs, maxtasksperchild=200) as pool:
+    with (
+        multiprocessing.get_context("spawn").Pool(given.jobs, maxtasksperchild=200) as pool,
+        contextlib.suppress(KeyboardInterrupt),
+    ):
         for seed in pool.imap_unordered(attempt, numbers, chunksize=4):
             if seed.found:
                 again = f"python -m tests.simulation --first {seed.number} --seeds 1"
@@ -29,6 +33,8 @@ def main() -> None:
                 sys.stderr.write(f"{len(done):,} seeds in {time.monotonic() - began:.0f} s\n")
     sys.stdout.write(table(done))
     sys.stdout.write(f"seconds                      {time.monotonic() - began:>12,.0f}\n")
+    if len(done) < given.seeds:
+        sys.exit(f"Interrupted: {given.seeds - len(done):,} seeds were not run.")
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def table(done: Sequence[Seed]) -> str:
     lines = [
         f"seeds                        {len(done):>12,}",
         f"steps                        {sum(one.steps for one in done):>12,}",
-        f"fewest steps of a seed       {min(one.steps for one in done):>12,}",
+        f"fewest steps of a seed       {min((one.steps for one in done), default=0):>12,}",
         f"records in the log           {sum(one.records for one in done):>12,}",
         *(f"{name:28} {count:>12,}" for name, count in faults.most_common()),
         f"processes that ended so      {deaths.total():>12,}",
