@@ -11,6 +11,8 @@ worker is pinned to one core; emitter, broker and consumer are not.
     metric   the same for the metrics, which every block of every stream publishes
     summary  seen, less the end of the pane that it summarises
     joining  the same of summaries, in the first 5 s after the worker took its partitions
+
+Alerts of one block come together: `alert blocks` says how many independent moments there were.
 """
 
 import asyncio
@@ -91,13 +93,16 @@ def run(options: Options, told: Told) -> Result:
     """Measure each rate in each round, a fresh worker and topic each time."""
     figures: dict[str, float] = {}
     for rate in _RATES:
-        runs = []
+        runs, blocks = [], 0
         for number in range(1, options.rounds + 1):
             told.progress(f"Round {number} of {options.rounds}: {rate:,} events/s")
-            runs.append(_once(options, rate, told))
-            told.line(f"round {number}, {rate:,}/s: {_line(runs[-1])}")
+            seen, alerted = _once(options, rate, told)
+            runs.append(seen)
+            blocks += alerted
+            told.line(f"round {number}, {rate:,}/s: {_line(seen)}")
         together = Seen(*(list(chain.from_iterable(lists)) for lists in zip(*runs, strict=True)))
         figures |= {f"{rate:,}/s: {name}": value for name, value in quantiles(together).items()}
+        figures[f"{rate:,}/s: alert blocks"] = float(blocks)
         # The target is about alerts.
         figures[f"{rate:,}/s: p99 ms beyond"] = figures[f"{rate:,}/s: alert p99 ms"]
     return Result(
@@ -126,10 +131,10 @@ def _line(seen: Seen) -> str:
     )
 
 
-def _once(options: Options, rate: int, told: Told) -> Seen:
-    """Run a worker on a fresh topic while events come; give what was seen."""
+def _once(options: Options, rate: int, told: Told) -> tuple[Seen, int]:
+    """Run a worker on a fresh topic while events come; give what was seen, as `_sorted_out`."""
     wanted = Wanted(0, options.seed, config_path=options.config_path, environ=_ENVIRON)
-    seconds = float(options.of(40, 15))
+    seconds = float(options.of(36, 15))
     with place(wanted, options.bootstrap, told) as where:
         where.prepare()
         with started_worker(where, None, 1) as (judge, (observe,)):
@@ -188,8 +193,11 @@ async def _watched(where: Place, seconds: float) -> _Records:
     return seen
 
 
-def _sorted_out(where: Place, seen: _Records, emitted: _Emitted) -> Seen:
-    """Take what must be waited for off, and leave out what only the end of the input made."""
+def _sorted_out(where: Place, seen: _Records, emitted: _Emitted) -> tuple[Seen, int]:
+    """Take what must be waited for off, and leave out what only the end of the input made.
+
+    The count is of the blocks that made the alerts: those of one block come together.
+    """
     names, config = where.log.names, where.config.time
     waited = config.lateness_seconds + config.pane_seconds
     last = emitted.ended - waited - 1.0
@@ -205,12 +213,13 @@ def _sorted_out(where: Place, seen: _Records, emitted: _Emitted) -> Seen:
     ]
     live = [(at, end) for at, end in panes if emitted.started + 1 < end < last]
     first = emitted.started + _JOINING_SECONDS
-    return Seen(
+    found = Seen(
         _beyond(ends, waited, last),
         _beyond(blocks, waited, last),
         [(at - end) * 1e3 for at, end in live if end > first],
         [(at - end) * 1e3 for at, end in live if end <= first],
     )
+    return found, len({end for _, end in ends if end < last})
 
 
 def _beyond(seen: Sequence[tuple[float, float]], waited: float, last: float) -> list[float]:

@@ -34,7 +34,7 @@ BENCHES = {
     "judge": Bench(),
     "phases": Bench((1_000_000, 200_000), needs_kafka=True),
     "latency": Bench(needs_kafka=True),
-    "scale": Bench((500_000, 100_000), needs_kafka=True),
+    "scale": Bench((1_000_000, 100_000), needs_kafka=True),
     "memory": Bench((300_000, 50_000), needs_kafka=True),
 }
 
