@@ -140,7 +140,9 @@ class LearnRole:
         except ValueError as error:
             log.warning("not learnt", why=str(error), events=len(learnt.events))
             return
-        await self._reached.calm_ms(learnt.end_ms)
+        await self._reached.passed(learnt.end_ms)
+        # Here, too, so that little time lies between the look at the others' profiles and ours.
+        await self._reached.calm_ms(math.inf)
         await self._control.sync()
         if self._has_profile(profile.model):
             return

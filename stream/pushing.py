@@ -107,7 +107,7 @@ class _Pushing:
         await self.outbox.start()
         await self.control.start()
         await self._reached.start()
-        self.latest_ms = await self._reached.calm_ms(patience_seconds=self._patience_seconds)
+        self.latest_ms = await self._reached.calm_ms(self._patience_seconds)
         return self
 
     async def __aexit__(self, *_: object) -> None:

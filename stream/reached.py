@@ -1,7 +1,6 @@
 """How far the observe role has come in event time, as the panes in the summaries say it."""
 
 import asyncio
-import math
 
 from aiokafka import TopicPartition
 
@@ -52,8 +51,13 @@ class Reached:
         await self._tail.sync(self._every)
         return max((header.w_after for header in self._tail.last.values()), default=UNSET)
 
-    async def calm_ms(self, behind_ms: int = UNSET, patience_seconds: float = math.inf) -> int:
-        """Wait until W is `behind_ms` or later and goes on slowly enough for a push; give it.
+    async def passed(self, time_ms: int) -> None:
+        """Wait until W is that late."""
+        while await self.latest_ms() < time_ms:  # noqa: ASYNC110  it is read from a log
+            await asyncio.sleep(self.settle_seconds)
+
+    async def calm_ms(self, patience_seconds: float) -> int:
+        """Wait until W goes on slowly enough for a push; give it.
 
         A push is in force a minute of event time behind W, and a backfill may do that in no time.
 
@@ -65,12 +69,12 @@ class Reached:
         clock = asyncio.get_running_loop().time
         deadline = clock() + patience_seconds
         before = await self.latest_ms()
-        if before == UNSET and behind_ms == UNSET and not await self._written():
+        if before == UNSET and not await self._written():
             return UNSET
         while True:
             await asyncio.sleep(self.settle_seconds)
             latest = await self.latest_ms()
-            if behind_ms <= before and latest - before < MARGIN_MS // 2:
+            if latest - before < MARGIN_MS // 2:
                 return latest
             if clock() > deadline:
                 raise ConfigError(

@@ -65,7 +65,7 @@ def played(
 def test_where_nothing_was_ever_written_nothing_is_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    latest, seconds = played(monkeypatch, lambda prefix: prefix.reached.calm_ms())
+    latest, seconds = played(monkeypatch, lambda prefix: prefix.reached.calm_ms(60))
     assert latest == UNSET
     assert seconds < 1
 
@@ -74,36 +74,44 @@ def test_events_that_are_in_no_pane_yet_are_waited_for(monkeypatch: pytest.Monke
     async def scene(prefix: Prefix) -> int:
         prefix.event()
         asyncio.get_running_loop().call_later(2.0, prefix.pane, 1, 5_000)
-        return await prefix.reached.calm_ms()
+        return await prefix.reached.calm_ms(60)
 
     latest, seconds = played(monkeypatch, scene)
     assert latest == 5_000
     assert seconds >= prefix_seconds()
 
 
-@pytest.mark.parametrize(("behind_ms", "latest_ms"), [(UNSET, 910_000), (1_500_000, 1_600_000)])
-def test_a_backfill_is_waited_for(
-    behind_ms: int, latest_ms: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_backfill_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene(prefix: Prefix) -> int:
         loop = asyncio.get_running_loop()
         prefix.pane(0, 1_000)
         for second in range(9):  # a hundred seconds of events each
             loop.call_later(second, prefix.pane, 0, 100_000 * (second + 1))
         loop.call_later(9, prefix.pane, 1, 910_000)
-        loop.call_later(60, prefix.pane, 1, 1_600_000)
-        return await prefix.reached.calm_ms(behind_ms)
+        return await prefix.reached.calm_ms(60)
 
     latest, seconds = played(monkeypatch, scene)
-    assert latest == latest_ms
+    assert latest == 910_000
     assert seconds > 9
+
+
+def test_an_event_time_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene(prefix: Prefix) -> int:
+        prefix.pane(0, 1_000)
+        asyncio.get_running_loop().call_later(20, prefix.pane, 1, 1_600_000)
+        await prefix.reached.passed(1_500_000)
+        return await prefix.reached.latest_ms()
+
+    latest, seconds = played(monkeypatch, scene)
+    assert latest == 1_600_000
+    assert seconds > 20
 
 
 def test_a_backfill_that_does_not_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene(prefix: Prefix) -> int:
         for second in range(100):
             asyncio.get_running_loop().call_later(second, prefix.pane, 0, 60_000 * second)
-        return await prefix.reached.calm_ms(patience_seconds=20)
+        return await prefix.reached.calm_ms(20)
 
     with pytest.raises(ConfigError, match=r"180 s of them in 3 s\).*Push again"):
         played(monkeypatch, scene)
