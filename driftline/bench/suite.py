@@ -26,8 +26,8 @@ class Bench(NamedTuple):
 
 
 BENCHES = {
-    "throughput": Bench((1_000_000, 300_000), needs_kafka=True),
-    "peers": Bench((500_000, 100_000), needs_kafka=True),
+    "throughput": Bench((3_000_000, 300_000), needs_kafka=True),
+    "peers": Bench((2_000_000, 100_000), needs_kafka=True),
     "libraries": Bench(),
     "detectors": Bench(),
     "decode": Bench((50_000, 10_000)),
