@@ -16,8 +16,6 @@ So five features that break everywhere are one incident, a feature that breaks i
 slices is one, and two features that break in two slices with nothing in common are two.  Nothing
 is merged or split afterwards; what an incident says of its cause may sharpen, as long as the
 stream that said it goes on alarming.
-
-Sources: Dandapanthula & Ramdas 2025, arXiv 2501.04130 (e-d-BH, for the list of members).
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,16 +29,18 @@ from detectors.alert import Alert, CauseShare, Incident, Member, instant, nine_d
 from detectors.causes import SURE, Cause, Witnessed, find_cause, witness
 from detectors.findings import Finding, Witness, first_line, is_outcome
 from detectors.gathered import Gathered
+from detectors.members import members_at
 from detectors.panel import Panel
 from detectors.profile import Profile
 
-__all__ = ["GAP_BLOCKS", "Incidents", "OpenIncident", "Place", "members_at"]
+__all__ = ["GAP_BLOCKS", "Incidents", "OpenIncident", "Place"]
 
 GAP_BLOCKS = 20
-_MEMBER_LEVEL = 0.05
 # So that an incident of a whole model fits a record; every alert names its incident.
 _ALERTS_MAX = 1_000
 _MEMBERS_MAX = 100
+# An incident may stay open for months, and streams come and go in it.
+_FINDINGS_MAX = 256
 _SEVERITIES = ("info", "warning", "critical")
 
 
@@ -48,7 +48,8 @@ class OpenIncident(msgspec.Struct):
     """Hold an incident that has not resolved: its findings, and its last revision.
 
     `calm` and `going_on` are buckets: until when an alarm may begin to belong, and one that
-    is known or an outcome.
+    is known or an outcome.  `forgotten` counts the findings that are told no more, `worst` is
+    their severity, `kept` the number of those that stayed when this was done last.
     """
 
     id: str
@@ -58,6 +59,9 @@ class OpenIncident(msgspec.Struct):
     witnesses: list[Witness]
     changed: bool = True
     last: Incident | None = None
+    forgotten: int = 0
+    worst: str = "info"
+    kept: int = 0
 
 
 class Place(NamedTuple):
@@ -118,6 +122,8 @@ class Incidents:
         found.findings.append(finding)
         gathered.add(finding)
         self._holding[alert.id] = [(found, finding)]
+        if len(found.findings) > max(_FINDINGS_MAX, 2 * found.kept):
+            self._forget(found)
         if not self._is_outcome(j):
             # An outcome says nothing of how long features may still be joining.
             found.calm = max(found.calm, at.calm)
@@ -158,6 +164,16 @@ class Incidents:
             finding.open = False
             self._of[one.id].open -= 1
             one.changed |= not self._of[one.id].open
+
+    def _forget(self, one: OpenIncident) -> None:
+        """Tell no more what has resolved and come again: each stream's latest finding stays."""
+        latest = {finding.stream: finding.alert for finding in one.findings}
+        gone = [f for f in one.findings if not f.open and latest[f.stream] != f.alert]
+        one.findings = [f for f in one.findings if f.open or latest[f.stream] == f.alert]
+        one.forgotten += len(gone)
+        one.worst = max([one.worst, *(f.severity for f in gone)], key=_SEVERITIES.index)
+        one.kept = len(one.findings)
+        self._index(one)
 
     def _index(self, one: OpenIncident) -> None:
         self._of[one.id] = Gathered(self._profile, one.findings, one.witnesses)
@@ -210,7 +226,7 @@ class Incidents:
         profile = self._profile
         told = self._of[one.id].leading()
         is_open = self._of[one.id].open > 0
-        severity = max((f.severity for f in one.findings), key=_SEVERITIES.index)
+        severity = max([one.worst, *(f.severity for f in one.findings)], key=_SEVERITIES.index)
         return Incident(
             id=one.id,
             revision=one.last.revision + 1 if one.last else 0,
@@ -236,7 +252,8 @@ class Incidents:
 
     def _summary(self, one: OpenIncident, *, is_open: bool) -> str:
         text = first_line(self._profile, self._of[one.id].leading())
-        return text if is_open else f"{text} (over: all {len(one.findings)} alerts have resolved)"
+        alerts = len(one.findings) + one.forgotten
+        return text if is_open else f"{text} (over: all {alerts} alerts have resolved)"
 
     def _members(self, one: OpenIncident, panel: Panel) -> tuple[Member, ...]:
         """List the streams that take part: those that alarmed, and those that e-d-BH adds.
@@ -274,23 +291,6 @@ class Incidents:
         self.open, self._of, self._holding = list(state), {}, {}
         for one in self.open:
             self._index(one)
-
-
-def members_at(strengths: Sequence[float]) -> list[int]:
-    """List the streams of the largest k of which k have a strength of 0.05 / k or more.
-
-    Strength 1 is the stream's alarm, .55 A_i over its 90 % for scores; the level of a member is
-    about A_i / (33 k), which of 20 streams that changed lists 9 ten blocks later and hardly ever
-    another (`driftline bench alarms members`).  The strongest come first.
-
-    >>> members_at([0.001, 1.2, 0.06, 0.04])
-    [1, 2, 3]
-    """
-    every = np.asarray(strengths)
-    order = np.argsort(-every, kind="stable")
-    passing = np.flatnonzero(every[order] * np.arange(1, len(order) + 1) >= _MEMBER_LEVEL)
-    members: list[int] = order[: passing[-1] + 1 if len(passing) else 0].tolist()
-    return members
 
 
 def _tells_news(revision: Incident, last: Incident) -> bool:

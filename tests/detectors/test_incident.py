@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from logs import instant_ms
 from shops import Shop, block_of, judged
 
+from detectors import incident as incident_module
 from detectors.alert import Alert, Incident
-from detectors.incident import members_at
 from detectors.judge import ModelJudge
+from detectors.members import members_at
 from detectors.panes import UNSET, Entry
 from detectors.policy import Policy
 
@@ -22,6 +23,7 @@ EVENTS = 100
 FEATURES = ("feature:a", "feature:b", "feature:c", "prediction")
 COUNTRY, DEVICE = ("DE", "FR", "US"), ("ios", "web", "tv")
 SHARES = (0.5, 0.3, 0.2)
+SEVERITIES = ("info", "warning", "critical")
 Break = tuple[int, int, float]
 
 
@@ -143,6 +145,40 @@ def test_an_incident_resolves_once_all_its_alerts_have() -> None:
             resolved += 1
             assert not open_alerts & set(e.alerts)
     assert (resolved, open_alerts) == (1, set())
+
+
+def test_an_incident_that_stays_open_forgets_what_came_and_went(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(incident_module, "_FINDINGS_MAX", 6)
+    monkeypatch.setitem(globals(), "END", END + 900)
+    made = shop(((1, 0, 1.0),), seed=3)  # it stays, and holds its incident open
+    since = made.buckets - CHANGE  # and a comes and goes
+    made.values[(since > 0) & (since % 100 >= 88), 0] += 1.5
+    profile = made.fit(REFERENCE, Policy())
+    judge = ModelJudge(profile, Policy(), "config", metrics=False)
+    alerts: dict[str, set[str]] = {}
+    worst: dict[str, str] = {}
+    for cell in made.cells(profile, REFERENCE, END):
+        entry = Entry("shop", profile.hash, cell.bucket, cell.events, cell.data)
+        judge.take(entry, UNSET, 0)
+        for e in judge.finalise((cell.bucket + 1) * profile.bucket_ms):
+            if isinstance(e, Alert):
+                alerts.setdefault(e.incident, set()).add(e.id)
+            elif isinstance(e, Incident):
+                before = worst.get(e.id, "info")
+                assert e.severity == max(before, e.severity, key=SEVERITIES.index)
+                worst[e.id] = e.severity
+        again = ModelJudge(profile, Policy(), "config", metrics=False)
+        again.restore(judge.snapshot())
+        judge = again
+        for one in judge.life.incidents.open:
+            assert len(one.findings) <= max(6, 2 * len({f.stream for f in one.findings}))
+    for one in judge.life.incidents.open:
+        told = {finding.alert for finding in one.findings}
+        assert told <= alerts[one.id]
+        assert len(told) + one.forgotten == len(alerts[one.id])
+    assert max(one.forgotten for one in judge.life.incidents.open) > 20
 
 
 @pytest.mark.parametrize("cut", [CHANGE + 3, CHANGE + 7, CHANGE + 20, CHANGE + 100])

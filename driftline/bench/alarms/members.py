@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from detectors.channels import numeric_channel
-from detectors.incident import members_at
+from detectors.members import members_at
 from detectors.summary.cells import Cell
 from driftline.bench.alarms.intervals import times
 from driftline.bench.alarms.results import Experiment, Result, Size, Table, Target
