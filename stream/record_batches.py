@@ -26,7 +26,8 @@ __all__ = ["BATCH_BYTES_MAX", "CHUNK_BYTES", "MalformedError", "RecordBatch", "s
 
 # More than any batch that a broker would take, were it not for compression.
 BATCH_BYTES_MAX = 128 << 20
-CHUNK_BYTES = 1 << 20
+# Much less than a fetch: all chunks but the last of one are read where they lie.
+CHUNK_BYTES = 3 << 19
 
 # Base offset, length, leader epoch, magic, CRC, attributes, last offset delta, first and greatest
 # timestamp, producer, its epoch, base sequence, number of records.

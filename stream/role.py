@@ -55,10 +55,10 @@ class KafkaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     start_timeout_seconds: float = 20.0
     stop_timeout_seconds: float = 9.0
     fetch_wait_seconds: float = 0.25
-    fetch_bytes_max: int = 1 << 20
+    fetch_bytes_max: int = 4 << 20
     poll_records_max: int = 20_000
     envelopes_max: int = 4
-    request_bytes_max: int = 4 << 20
+    request_bytes_max: int = 16 << 20
     in_place: bool = True
     instance_id: str = ""
 

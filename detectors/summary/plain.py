@@ -59,10 +59,17 @@ def _grouped(buckets: Any, slices: Any, weights: Any, groups: Any) -> Any:
     """Sort events by their bucket and slices: (groups, order of the events, the end of each group).
 
     `groups` int64[most], at least one, becomes an event of each.  -1 groups where there are more
-    than that, or where an event does not weigh 1.
+    than that, or where an event does not weigh 1.  No order: there is one group.
     """
     n, most = buckets.shape[0], groups.shape[0]
-    order, ends = np.empty(n, np.int64), np.zeros(most + 1, np.int64)
+    ends = np.zeros(most + 1, np.int64)
+    alike = 0
+    while alike < n and weights[alike] == 1 and _alike(buckets, slices, alike, 0):
+        alike += 1
+    if alike == n:
+        groups[0], ends[1] = 0, n
+        return 1, np.empty(0, np.int64), ends[1:2]
+    order = np.empty(n, np.int64)
     of = np.empty(n, np.int32)
     table = np.full(4 * most, -1, np.int64)
     count = 0
@@ -99,12 +106,12 @@ def _grouped(buckets: Any, slices: Any, weights: Any, groups: Any) -> Any:
 def _add_group(columns: Any, layout: Any, dense: Any, bounds: Any) -> None:
     """Add events of one bucket that are in the same slices.
 
-    `columns` is (values, codes, the events among them, their slices besides that of all events);
-    `dense` as `add_plain` has it, of the bucket.
+    `columns` is (values, codes, how many events, which ones, their slices besides that of all);
+    without a list of them they are all.  `dense` as `add_plain` has it, of the bucket.
     """
-    values, codes, events, slices = columns
+    values, codes, n, events, slices = columns
     first_bin, all_edges, edge_start, centre, scale, guesses = layout
-    n, numeric = events.shape[0], values.shape[1]
+    listed, numeric = events.shape[0] > 0, values.shape[1]
     sums = np.zeros(first_bin[-1], np.int64)
     channels = np.zeros((first_bin.shape[0] - 1, 4), np.int64)
     present = np.empty((numeric, _BLOCK))
@@ -114,8 +121,9 @@ def _add_group(columns: Any, layout: Any, dense: Any, bounds: Any) -> None:
         block = min(_BLOCK, n - first)
         known[:] = 0
         for i in range(first, first + block):
+            event = events[i] if listed else i
             for c in range(numeric):
-                x = values[events[i], c]
+                x = values[event, c]
                 present[c, known[c]] = x
                 known[c] += x == x
         for c in range(numeric):
@@ -128,7 +136,7 @@ def _add_group(columns: Any, layout: Any, dense: Any, bounds: Any) -> None:
                 channels[c, j + 1] += found[j]
     for c in range(codes.shape[1]):
         for i in range(n):
-            code = codes[events[i], c]
+            code = codes[events[i] if listed else i, c]
             if code >= 0:
                 sums[first_bin[numeric + c] + code] += 1
             else:
@@ -187,7 +195,7 @@ def add_plain(columns: Any, layout: Any, sums: Any, bounds: Any) -> Any:
         events[slot] += end - first
         counts, missing, clipped, total, squares = dense
         of = (counts[slot], missing[slot], clipped[slot], total[slot], squares[slot])
-        mine = (values, codes, order[first:end], slices[groups[k]])
+        mine = (values, codes, end - first, order[first:end], slices[groups[k]])
         _add_group(mine, layout, of, bounds)
         first = end
     return used
