@@ -10,6 +10,8 @@ from hashlib import blake2b
 import msgspec
 
 __all__ = [
+    "SEVERITIES",
+    "STATUSES",
     "Alert",
     "AlertEffect",
     "Block",
@@ -24,6 +26,8 @@ __all__ = [
     "nine_digits",
 ]
 
+SEVERITIES = ("info", "warning", "critical")
+STATUSES = ("firing", "resolved")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _YEARS_END_MS = 253_402_300_799_999
 

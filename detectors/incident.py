@@ -25,7 +25,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from detectors.alert import Alert, CauseShare, Incident, Member, instant, nine_digits
+from detectors.alert import SEVERITIES, Alert, CauseShare, Incident, Member, instant, nine_digits
 from detectors.causes import SURE, Cause, Witnessed, find_cause, witness
 from detectors.findings import Finding, Witness, first_line, is_outcome
 from detectors.gathered import Gathered
@@ -41,7 +41,6 @@ _ALERTS_MAX = 1_000
 _MEMBERS_MAX = 100
 # An incident may stay open for months, and streams come and go in it.
 _FINDINGS_MAX = 256
-_SEVERITIES = ("info", "warning", "critical")
 
 
 class OpenIncident(msgspec.Struct):
@@ -171,7 +170,7 @@ class Incidents:
         gone = [f for f in one.findings if not f.open and latest[f.stream] != f.alert]
         one.findings = [f for f in one.findings if f.open or latest[f.stream] == f.alert]
         one.forgotten += len(gone)
-        one.worst = max([one.worst, *(f.severity for f in gone)], key=_SEVERITIES.index)
+        one.worst = max([one.worst, *(f.severity for f in gone)], key=SEVERITIES.index)
         one.kept = len(one.findings)
         self._index(one)
 
@@ -226,7 +225,7 @@ class Incidents:
         profile = self._profile
         told = self._of[one.id].leading()
         is_open = self._of[one.id].open > 0
-        severity = max([one.worst, *(f.severity for f in one.findings)], key=_SEVERITIES.index)
+        severity = max([one.worst, *(f.severity for f in one.findings)], key=SEVERITIES.index)
         return Incident(
             id=one.id,
             revision=one.last.revision + 1 if one.last else 0,

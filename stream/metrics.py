@@ -1,7 +1,17 @@
-"""Every Prometheus series of a worker: base units, bounded labels, the prefix `driftline_`."""
+"""Every Prometheus series of a worker: base units, bounded labels, the prefix `driftline_`.
+
+A series whose labels are known beforehand is there from the start, at 0: else what counts the
+first alert would be born with it, and `increase()` would not see it.
+"""
+
+from collections.abc import Iterable
+from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from detectors.alert import SEVERITIES, STATUSES
+from detectors.events import REJECT_CODES
 
 __all__ = ["CONTENT_TYPE", "JudgeSeries", "LearnSeries", "ObserveSeries"]
 
@@ -28,6 +38,11 @@ class _Series:
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"driftline_{name}", text, labels, registry=self.registry)
 
+    @staticmethod
+    def _begin(counter: Counter, values: Iterable[tuple[str, ...]]) -> None:
+        for labels in values:
+            counter.labels(*labels)
+
     def show_lag(self, tp: tuple[str, int], records: int | None) -> None:
         """Set a partition's lag; None takes it away."""
         topic, partition = tp[0], str(tp[1])
@@ -51,6 +66,7 @@ class ObserveSeries(_Series):
         self.records = counter("records_read", "Records read from the input topics.")
         self.events = counter("events_accepted", "Records that were events.")
         self.rejects = counter("rejects", "Records that were not events, by reason.", "code")
+        self._begin(self.rejects, ((code,) for code in REJECT_CODES))
         self.unprofiled = counter("events_unprofiled", "Events of models without a profile.")
         text = "Feature names, categories and segment values that no profile names, by kind."
         self.folded = counter("values_folded", text, "kind")
@@ -75,6 +91,8 @@ class JudgeSeries(_Series):
         self.alerts = counter("alerts", "Alert revisions published.", "status", "severity")
         text = "Incident revisions published."
         self.incidents = counter("incidents", text, "status", "severity")
+        for told in (self.alerts, self.incidents):
+            self._begin(told, product(STATUSES, SEVERITIES))
         text = "Incidents that opened in the last 7 days, in units of what is accepted."
         self.budget_spent = gauge("alarm_budget_spent", text, "model")
         self.metrics = counter("metric_records", "Metric records published.")

@@ -12,7 +12,7 @@ from logs import instant_ms
 from shops import Shop, block_of, judged
 
 from detectors import incident as incident_module
-from detectors.alert import Alert, Incident
+from detectors.alert import SEVERITIES, Alert, Incident
 from detectors.judge import ModelJudge
 from detectors.members import members_at
 from detectors.panes import UNSET, Entry
@@ -23,7 +23,6 @@ EVENTS = 100
 FEATURES = ("feature:a", "feature:b", "feature:c", "prediction")
 COUNTRY, DEVICE = ("DE", "FR", "US"), ("ios", "web", "tv")
 SHARES = (0.5, 0.3, 0.2)
-SEVERITIES = ("info", "warning", "critical")
 Break = tuple[int, int, float]
 
 
