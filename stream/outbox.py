@@ -39,20 +39,6 @@ class _Sent(NamedTuple):
     records: int = 1
 
 
-class _Packed:
-    """Fill one batch of aiokafka's."""
-
-    def __init__(self, batch: Any) -> None:
-        self.batch = batch
-        self.records = 0
-
-    def add(self, key: bytes, value: bytes) -> bool:
-        """Append a record, if there is room."""
-        taken = self.batch.append(key=key, value=value, timestamp=None) is not None
-        self.records += taken
-        return taken
-
-
 class Outbox:
     """Send records and wait until the broker has them."""
 
@@ -93,28 +79,29 @@ class Outbox:
         They go where `send` would send them, in a third of the time.
         """
         partitions = sorted(await self._producer.partitions_for(topic))
-        open_ones: dict[int, _Packed] = {}
+        batches: dict[int, Any] = {}
         for key, value in records:
             place = topic, len(partitions), key
             if place not in self._places:
                 self._places[place] = self._partition(key, partitions, partitions)
             partition = self._places[place]
-            packed = open_ones.get(partition)
-            if packed is None or not packed.add(key, value):
-                if packed is not None:
-                    await self._send_packed(topic, partition, packed)
-                packed = open_ones[partition] = _Packed(self._producer.create_batch())
-                packed.add(key, value)
-        for partition, packed in open_ones.items():
-            await self._send_packed(topic, partition, packed)
+            record = {"key": key, "value": value, "timestamp": None}
+            if partition in batches and batches[partition].append(**record):
+                continue
+            if partition in batches:
+                await self._send_batch(topic, partition, batches[partition])
+            batches[partition] = self._producer.create_batch()
+            batches[partition].append(**record)
+        for partition, batch in batches.items():
+            await self._send_batch(topic, partition, batch)
 
-    async def _send_packed(self, topic: str, partition: int, packed: "_Packed") -> None:
-        packed.batch.close()
+    async def _send_batch(self, topic: str, partition: int, batch: Any) -> None:
+        batch.close()
         producer = self._producer
         await self._hand_over(
             topic,
-            lambda: producer.send_batch(packed.batch, topic, partition=partition),
-            packed.records,
+            lambda: producer.send_batch(batch, topic, partition=partition),
+            batch.record_count(),
         )
 
     async def _hand_over(

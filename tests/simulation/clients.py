@@ -65,6 +65,9 @@ class _Batch(list[tuple[bytes, bytes]]):
     def close(self) -> None:
         """Take no more."""
 
+    def record_count(self) -> int:
+        return len(self)
+
 
 class _Producer:
     """Be an idempotent producer: the order holds within a partition, and nowhere else."""
