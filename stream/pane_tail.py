@@ -12,12 +12,12 @@ from aiokafka import TopicPartition
 
 from detectors.panes import UNSET, Header, decode_header
 from stream.connection import Connection
+from stream.reader import read_up_to
 from stream.role import Partition
 
 __all__ = ["Extent", "PaneTail", "last_in_all"]
 
 _WINDOW_RECORDS = 2_000
-_POLL_MS = 200
 _AGE_SECONDS = 1.0
 
 
@@ -71,14 +71,8 @@ class PaneTail:
         if low >= high:
             return []
         self._consumer.seek(self._partition, low)
-        self._consumer.resume(self._partition)
-        found: list[Header] = []
-        while await self._consumer.position(self._partition) < high:
-            for records in (await self._consumer.getmany(timeout_ms=_POLL_MS)).values():
-                found += [decode_header(r.value or b"") for r in records if r.offset < high]
-        # A fetch that waits at the end of the log would hold up the next request.
-        self._consumer.pause(self._partition)
-        return found
+        records = read_up_to(self._consumer, self._partition, high)
+        return [decode_header(r.value or b"") async for r in records if r.offset < high]
 
     def _take(self, headers: Iterable[Header]) -> None:
         """Keep what is the furthest: a worker that comes late may repeat older panes.

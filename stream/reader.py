@@ -1,15 +1,16 @@
 """A private reader of one partition: no group, nothing committed, from the start to the end."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from aiokafka import TopicPartition
 
 from stream.connection import Connection
 from stream.topics import partition_count
 
-__all__ = ["PrivateReader", "read_topic"]
+__all__ = ["PrivateReader", "read_topic", "read_up_to"]
 
 _POLL_MS = 200
 
@@ -37,20 +38,10 @@ class PrivateReader:
                 self._consumer.seek(self._partition, start.offset)
 
     async def drain(self) -> list[tuple[bytes, bytes]]:
-        """Give (key, value) of every record between the last call and the present end.
-
-        It fetches only meanwhile: a broker answers a connection's requests one after the other,
-        and a fetch at the end of the log, which waits half a second for more, would hold up the
-        next call.
-        """
+        """Give (key, value) of every record between the last call and the present end."""
         end = (await self._consumer.end_offsets([self._partition]))[self._partition]
-        found: list[tuple[bytes, bytes]] = []
-        while await self._consumer.position(self._partition) < end:
-            self._consumer.resume(self._partition)
-            for records in (await self._consumer.getmany(timeout_ms=_POLL_MS)).values():
-                found += [(record.key or b"", record.value or b"") for record in records]
-        self._consumer.pause(self._partition)
-        return found
+        records = read_up_to(self._consumer, self._partition, end)
+        return [(record.key or b"", record.value or b"") async for record in records]
 
     async def stop(self) -> None:
         """Disconnect."""
@@ -69,6 +60,20 @@ class PrivateReader:
     ) -> None:
         """Disconnect."""
         await self.stop()
+
+
+async def read_up_to(consumer: Any, partition: TopicPartition, end: int) -> AsyncIterator[Any]:
+    """Give a paused partition's records from the position to `end` at least; leave it paused.
+
+    It is fetched only meanwhile: a broker answers a connection's requests one after the other, and
+    a fetch at the end of the log, which waits half a second for more, would hold up the next one.
+    """
+    while await consumer.position(partition) < end:
+        consumer.resume(partition)
+        for records in (await consumer.getmany(timeout_ms=_POLL_MS)).values():
+            for record in records:
+                yield record
+    consumer.pause(partition)
 
 
 async def read_topic(connection: Connection, topic: str) -> list[tuple[bytes, bytes]]:
