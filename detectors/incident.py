@@ -47,8 +47,8 @@ class OpenIncident(msgspec.Struct):
     """Hold an incident that has not resolved: its findings, and its last revision.
 
     `calm` and `going_on` are buckets: until when an alarm may begin to belong, and one that
-    is known or an outcome.  `forgotten` counts the findings that are told no more, `worst` is
-    their severity, `kept` the number of those that stayed when this was done last.
+    is known or an outcome.  `forgotten` counts the findings that are told no more, and `worst`
+    is their severity.
     """
 
     id: str
@@ -60,7 +60,6 @@ class OpenIncident(msgspec.Struct):
     last: Incident | None = None
     forgotten: int = 0
     worst: str = "info"
-    kept: int = 0
 
 
 class Place(NamedTuple):
@@ -121,7 +120,7 @@ class Incidents:
         found.findings.append(finding)
         gathered.add(finding)
         self._holding[alert.id] = [(found, finding)]
-        if len(found.findings) > max(_FINDINGS_MAX, 2 * found.kept):
+        if len(found.findings) > max(_FINDINGS_MAX, 2 * len(gathered.streams)):
             self._forget(found)
         if not self._is_outcome(j):
             # An outcome says nothing of how long features may still be joining.
@@ -165,13 +164,12 @@ class Incidents:
             one.changed |= not self._of[one.id].open
 
     def _forget(self, one: OpenIncident) -> None:
-        """Tell no more what has resolved and come again: each stream's latest finding stays."""
+        """Tell no more what has resolved and come again: one finding a stream stays, its latest."""
         latest = {finding.stream: finding.alert for finding in one.findings}
         gone = [f for f in one.findings if not f.open and latest[f.stream] != f.alert]
         one.findings = [f for f in one.findings if f.open or latest[f.stream] == f.alert]
         one.forgotten += len(gone)
         one.worst = max([one.worst, *(f.severity for f in gone)], key=SEVERITIES.index)
-        one.kept = len(one.findings)
         self._index(one)
 
     def _index(self, one: OpenIncident) -> None:
