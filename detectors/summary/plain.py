@@ -1,8 +1,8 @@
 """Events of one bucket that are in the same slices and weigh 1 each, counted channel by channel.
 
 The same sums as one event at a time gives, since integers commute; but each event is counted once
-for all its slices, and the loops over a block of
-one channel's values have no branches, so processors do several values in one step.
+for all its slices, and the loops over a block of one channel's values have no branches, so
+processors do several values in one step.
 """
 
 from typing import Any
@@ -189,11 +189,11 @@ def add_plain(columns: Any, layout: Any, sums: Any, bounds: Any) -> Any:
             slots[k] = used
             buckets[used] = of_bucket[groups[k]]
             used += 1
+    counts, missing, clipped, total, squares = dense
     first = 0
     for k in range(count):
         slot, end = slots[k], ends[k]
         events[slot] += end - first
-        counts, missing, clipped, total, squares = dense
         of = (counts[slot], missing[slot], clipped[slot], total[slot], squares[slot])
         mine = (values, codes, end - first, order[first:end], slices[groups[k]])
         _add_group(mine, layout, of, bounds)
