@@ -1,6 +1,8 @@
 """A configuration or a profile pushed in mid-run: all workers follow, a replay gives the same."""
 
+import json
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -41,13 +43,14 @@ def test_live_and_replay_agree_about_a_configuration_pushed_in_mid_run(
         refused = driftline("profile", "push", tmp_path / "profile.json", "-c", path, code=2)
         assert "policy.alarm_budget" in refused.stderr
         with worker(loose, tmp_path / "w1.log") as second:
+            eventually(
+                lambda: _assigned(tmp_path / "w1.log") == {"observe", "judge"}, "two workers"
+            )
             driftline("emit", files[1], "-c", loose, "--rate", "3000")
             eventually(
                 lambda: len(configs(bootstrap, topic_prefix)) == 2, "alerts of both configurations"
             )
-            for process in (first, second):
-                process.send_signal(signal.SIGTERM)
-                assert process.wait(15) == 0
+            _stop(first, second)
     _, verdict = verified(load_config(loose, {}))
     assert verdict.first == ""
     for line, told in (
@@ -85,9 +88,7 @@ def test_live_and_replay_agree_about_a_profile_pushed_in_mid_run(
             lambda: other.hash in {v["profile"] for _, v in records(bootstrap, metrics)},
             "a block is judged with the new profile",
         )
-        for process in (first, second):
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(15) == 0
+        _stop(first, second)
     live, verdict = verified(load_config(path, {}))
     assert verdict.first == ""
     parts = [decode_part(value) for value in live.told["parts"].values()]
@@ -99,3 +100,17 @@ def test_live_and_replay_agree_about_a_profile_pushed_in_mid_run(
 
 def configs(bootstrap: str, prefix: str) -> set[str]:
     return {value["alert"]["config"] for _, value in records(bootstrap, f"{prefix}.alerts")}
+
+
+def _assigned(log: Path) -> set[str]:
+    """Name the roles of a worker that have partitions."""
+    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    return {line["role"] for line in lines if line["event"] == "assigned"}
+
+
+def _stop(*workers: subprocess.Popen[bytes]) -> None:
+    """Stop workers at once: who is told while it takes over another's has no state to leave."""
+    for process in workers:
+        process.send_signal(signal.SIGTERM)
+    for process in workers:
+        assert process.wait(15) == 0
