@@ -137,6 +137,11 @@ class ModelJudge:
         """Count the bytes of partials whose bucket has not finalised."""
         return sum(len(data) for cells in self._pending.values() for _, data in cells)
 
+    @property
+    def budget_spent(self) -> float:
+        """Give the incidents of the last week, in units of what is accepted."""
+        return self.spending.share(self._spent_ms)
+
     def _pass_time(self, bucket: int) -> Iterator[Alert | Incident | Metric]:
         """Close what time alone closes before `bucket` begins."""
         for closed in self.blocks.expire(bucket):

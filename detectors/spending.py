@@ -36,19 +36,23 @@ class Spending:
         """Say whether a day of event time has ended between two times."""
         return before_ms // _DAY_MS < end_ms // _DAY_MS
 
+    def share(self, end_ms: int) -> float:
+        """Give how many opened in the week up to a time, in units of what is accepted."""
+        within = sum(t > end_ms - _WEEK_MS for t in self.opened)
+        return nine_digits(within / self._accepted)
+
     def metric(self, end_ms: int) -> Metric:
         """Give the record of the week up to a time; n is the number of incidents."""
         self.opened[:] = [t for t in self.opened if t > end_ms - _WEEK_MS]
-        n = len(self.opened)
         return Metric(
             model=self._profile.model,
             version=None,
             channel="budget",
             slice={},
             block=Block(instant(end_ms - _WEEK_MS), instant(end_ms)),
-            n=n,
+            n=len(self.opened),
             missing=0,
-            mean=nine_digits(n / self._accepted),
+            mean=self.share(end_ms),
             scores={"accepted_per_week": self._accepted, "expected_per_week": self._expected},
             profile=self._profile.hash,
         )

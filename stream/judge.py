@@ -106,6 +106,7 @@ class JudgeRole:
         self._restoring = None
         self._full = frozenset()
         self._hold_full()
+        self._show_anew()
         return starts
 
     async def _restore(self, tp: Partition) -> _Bench:
@@ -175,6 +176,7 @@ class JudgeRole:
             if bench and now - bench.saved_at > _REVOKE_SNAPSHOT_SECONDS:
                 await self._snapshot(tp, bench)
             self._benches.pop(tp, None)
+        self._show_anew()
 
     async def idle(self) -> None:
         """Begin the snapshot that is due, if none is being written."""
@@ -252,8 +254,6 @@ class JudgeRole:
             self._metrics.append((key, encode(effect)))
             if len(self._metrics) >= _METRICS_MAX:
                 await self._send_metrics()
-            if effect.channel == "budget":
-                self.series.budget_spent.labels(effect.model).set(effect.mean or 0.0)
             return
         if isinstance(effect, Incident):
             await self._outbox.send(self._names.incidents, effect.key.encode(), encode(effect))
@@ -277,6 +277,12 @@ class JudgeRole:
             self.series.metrics.inc(len(self._metrics))
             self._metrics = []
 
+    def _show_anew(self) -> None:
+        """Set the gauges of what is judged here; what another worker judges has none."""
+        self.series.forget()
+        for tp, bench in self._benches.items():
+            self._show(tp, bench)
+
     def _show(self, tp: Partition, bench: _Bench) -> None:
         """Set the gauges of one partition."""
         judges = bench.monitor.judges.values()
@@ -287,6 +293,8 @@ class JudgeRole:
         self.series.incidents_open.labels(where).set(
             sum(len(j.life.incidents.open) for j in judges)
         )
+        for judge in judges:
+            self.series.budget_spent.labels(judge.profile.model).set(judge.budget_spent)
         self.series.pending_bytes.labels(where).set(bench.monitor.pending_bytes)
         horizon = bench.monitor.order.horizon()
         if horizon != UNSET:

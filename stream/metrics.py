@@ -26,7 +26,7 @@ class _Series:
     def __init__(self) -> None:
         """Register what every role has."""
         self.registry = CollectorRegistry()
-
+        self._shares: list[Gauge] = []
         text = "Records handed to the producer and not known to be delivered."
         self.in_flight = self._gauge("deliveries_in_flight", text)
         text = "Records between the log's end and what has been processed."
@@ -37,6 +37,17 @@ class _Series:
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"driftline_{name}", text, labels, registry=self.registry)
+
+    def _share(self, name: str, text: str, *labels: str) -> Gauge:
+        """Register a gauge of what this worker holds now and another may hold next."""
+        gauge = self._gauge(name, text, *labels)
+        self._shares.append(gauge)
+        return gauge
+
+    def forget(self) -> None:
+        """Take away the gauges of what was held here: sums over workers count nothing twice."""
+        for gauge in self._shares:
+            gauge.clear()
 
     @staticmethod
     def _begin(counter: Counter, values: Iterable[tuple[str, ...]]) -> None:
@@ -75,7 +86,7 @@ class ObserveSeries(_Series):
         text = "Partitions not read on, because the slowest is too far behind."
         self.held = self._gauge("partitions_held", text)
         self.summary_bytes = counter("summary_bytes", "Bytes of parts sent to the summaries.")
-        self.watermark = self._gauge(
+        self.watermark = self._share(
             "watermark_timestamp_seconds", "W of a partition, in event time.", "topic", "partition"
         )
 
@@ -86,7 +97,7 @@ class JudgeSeries(_Series):
     def __init__(self) -> None:
         """Register the series of the judge role."""
         super().__init__()
-        counter, gauge = self._counter, self._gauge
+        counter, share = self._counter, self._share
         self.parts = counter("parts_applied", "Parts read from the summaries.")
         self.alerts = counter("alerts", "Alert revisions published.", "status", "severity")
         text = "Incident revisions published."
@@ -94,19 +105,19 @@ class JudgeSeries(_Series):
         for told in (self.alerts, self.incidents):
             self._begin(told, product(STATUSES, SEVERITIES))
         text = "Incidents that opened in the last 7 days, in units of what is accepted."
-        self.budget_spent = gauge("alarm_budget_spent", text, "model")
+        self.budget_spent = share("alarm_budget_spent", text, "model")
         self.metrics = counter("metric_records", "Metric records published.")
         self.snapshots = counter("snapshots", "Snapshots written to the state topic.")
         where = "partition"
-        self.judged = gauge("events_judged", "Events whose bucket has been judged.", where)
-        self.late = gauge("events_late", "Events that came after their bucket was final.", where)
-        self.open = gauge("alerts_open", "Alerts that have fired and not resolved.", where)
+        self.judged = share("events_judged", "Events whose bucket has been judged.", where)
+        self.late = share("events_late", "Events that came after their bucket was final.", where)
+        self.open = share("alerts_open", "Alerts that have fired and not resolved.", where)
         text = "Incidents that have opened and not resolved."
-        self.incidents_open = gauge("incidents_open", text, where)
+        self.incidents_open = share("incidents_open", text, where)
         text = "Bytes of partials that wait for the end of their bucket."
-        self.pending_bytes = gauge("pending_bytes", text, where)
+        self.pending_bytes = share("pending_bytes", text, where)
         text = "Event time up to which everything is final."
-        self.horizon = gauge("horizon_timestamp_seconds", text, where)
+        self.horizon = share("horizon_timestamp_seconds", text, where)
 
 
 class LearnSeries(_Series):

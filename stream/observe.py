@@ -103,6 +103,7 @@ class ObserveRole:
             self._pacing.note(tp, clock.r // observer.pane_ms)
             self._next[tp] = starts[tp] = offset
             self._seen_at[tp] = now
+            self._show(tp, clock)
         await self._pace(anew=True)
         return starts
 
@@ -164,6 +165,7 @@ class ObserveRole:
         """Drop the open panes of partitions that another worker will read."""
         for tp in tps:
             self._observers.pop(tp, None)
+        self.series.forget()
 
     async def idle(self) -> None:
         """Let time pass in each caught-up partition that has been silent for long enough."""
@@ -250,8 +252,13 @@ class ObserveRole:
         self.series.panes.inc()
         for kind, values in pane.folded.items():
             self.series.folded.labels(kind).inc(values)
-        self.series.watermark.labels(tp.topic, tp.partition).set(pane.clock.w / 1000)
+        self._show(tp, pane.clock)
         self._report_unprofiled(pane)
+
+    def _show(self, tp: Partition, clock: Clock) -> None:
+        """Set a partition's watermark, once there is one."""
+        if clock.w != UNSET:
+            self.series.watermark.labels(tp.topic, tp.partition).set(clock.w / 1000)
 
     async def _begin(self, tp: Partition, pane: Pane) -> bool:
         """Commit where a pane ends before anything of it is sent; False if it is not ours to send.
