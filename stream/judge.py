@@ -150,7 +150,7 @@ class JudgeRole:
         if tp in self._benches:
             self._durable[tp] = Commit(bench.next, "")
         self._hold_full()
-        self._show(tp, bench)
+        self.series.show(str(tp.partition), bench.monitor)
 
     def _hold_full(self) -> None:
         """Read no more for a judge that holds its share of what may wait; never drop any."""
@@ -281,21 +281,4 @@ class JudgeRole:
         """Set the gauges of what is judged here; what another worker judges has none."""
         self.series.forget()
         for tp, bench in self._benches.items():
-            self._show(tp, bench)
-
-    def _show(self, tp: Partition, bench: _Bench) -> None:
-        """Set the gauges of one partition."""
-        judges = bench.monitor.judges.values()
-        where = str(tp.partition)
-        self.series.judged.labels(where).set(sum(j.counts.judged for j in judges))
-        self.series.late.labels(where).set(sum(j.counts.late for j in judges))
-        self.series.open.labels(where).set(sum(len(j.life.open) for j in judges))
-        self.series.incidents_open.labels(where).set(
-            sum(len(j.life.incidents.open) for j in judges)
-        )
-        for judge in judges:
-            self.series.budget_spent.labels(judge.profile.model).set(judge.budget_spent)
-        self.series.pending_bytes.labels(where).set(bench.monitor.pending_bytes)
-        horizon = bench.monitor.order.horizon()
-        if horizon != UNSET:
-            self.series.horizon.labels(where).set(horizon / 1000)
+            self.series.show(str(tp.partition), bench.monitor)

@@ -12,6 +12,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from detectors.alert import SEVERITIES, STATUSES
 from detectors.events import REJECT_CODES
+from detectors.monitor import Monitor
+from detectors.panes import UNSET
 
 __all__ = ["CONTENT_TYPE", "JudgeSeries", "LearnSeries", "ObserveSeries"]
 
@@ -90,6 +92,11 @@ class ObserveSeries(_Series):
             "watermark_timestamp_seconds", "W of a partition, in event time.", "topic", "partition"
         )
 
+    def show(self, tp: tuple[str, int], w_ms: int) -> None:
+        """Set a partition's watermark, once there is one."""
+        if w_ms != UNSET:
+            self.watermark.labels(*tp).set(w_ms / 1000)
+
 
 class JudgeSeries(_Series):
     """Count what the judge applies, and what it says."""
@@ -118,6 +125,20 @@ class JudgeSeries(_Series):
         self.pending_bytes = share("pending_bytes", text, where)
         text = "Event time up to which everything is final."
         self.horizon = share("horizon_timestamp_seconds", text, where)
+
+    def show(self, partition: str, monitor: Monitor) -> None:
+        """Set the gauges of one partition of the summaries."""
+        judges = monitor.judges.values()
+        self.judged.labels(partition).set(sum(j.counts.judged for j in judges))
+        self.late.labels(partition).set(sum(j.counts.late for j in judges))
+        self.open.labels(partition).set(sum(len(j.life.open) for j in judges))
+        self.incidents_open.labels(partition).set(sum(len(j.life.incidents.open) for j in judges))
+        for judge in judges:
+            self.budget_spent.labels(judge.profile.model).set(judge.budget_spent)
+        self.pending_bytes.labels(partition).set(monitor.pending_bytes)
+        horizon = monitor.order.horizon()
+        if horizon != UNSET:
+            self.horizon.labels(partition).set(horizon / 1000)
 
 
 class LearnSeries(_Series):

@@ -2,18 +2,17 @@
 
 import asyncio
 import gc
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from hashlib import sha256
 
 import msgspec
 import numpy as np
 import structlog
 
-from detectors.events import Reject
 from detectors.observe import Batch, Observer, Pane
 from detectors.panes import UNSET, Clock, End
 from detectors.profile import ProfileBook
-from stream.batching import batch_of, runs
+from stream.batching import batch_of, rejects, runs
 from stream.bisect import BISECT_SECONDS, GUILTY_MAX, apart, guilty, is_bisecting
 from stream.config import Config
 from stream.connection import Connection
@@ -103,7 +102,7 @@ class ObserveRole:
             self._pacing.note(tp, clock.r // observer.pane_ms)
             self._next[tp] = starts[tp] = offset
             self._seen_at[tp] = now
-            self._show(tp, clock)
+            self.series.show(tp, clock.w)
         await self._pace(anew=True)
         return starts
 
@@ -252,13 +251,8 @@ class ObserveRole:
         self.series.panes.inc()
         for kind, values in pane.folded.items():
             self.series.folded.labels(kind).inc(values)
-        self._show(tp, pane.clock)
+        self.series.show(tp, pane.clock.w)
         self._report_unprofiled(pane)
-
-    def _show(self, tp: Partition, clock: Clock) -> None:
-        """Set a partition's watermark, once there is one."""
-        if clock.w != UNSET:
-            self.series.watermark.labels(tp.topic, tp.partition).set(clock.w / 1000)
 
     async def _begin(self, tp: Partition, pane: Pane) -> bool:
         """Commit where a pane ends before anything of it is sent; False if it is not ours to send.
@@ -292,16 +286,3 @@ class ObserveRole:
                     model_sha256=sha256(model.encode(errors="replace")).hexdigest()[:16],
                     hint="driftline profile fit, then profile push",
                 )
-
-
-def rejects(tp: Partition, records: Records, batch: Batch) -> Iterator[Reject]:
-    """Describe each reject of a batch; a row of an Arrow message by the message that it is in."""
-    described = -1, "", 0
-    for row, code in zip(batch.reject_rows.tolist(), batch.reject_codes, strict=True):
-        record = 0 if batch.of_one else row
-        if described[0] != record:
-            value = records.value(record) or b""
-            described = record, sha256(value).hexdigest(), len(value)
-        offset = int(records.offsets[record])
-        within = row if batch.of_one else None
-        yield Reject(code, tp.topic, tp.partition, offset, *described[1:], within)

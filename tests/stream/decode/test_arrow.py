@@ -17,12 +17,11 @@ from detectors.events import ARROW_ROWS_MAX, Limits, Reject
 from detectors.learning import arrived_in
 from detectors.observe import Batch, Observer, Pane
 from detectors.panes import Clock
-from stream.batching import batch_of, decoded, runs
+from stream.batching import batch_of, decoded, rejects, runs
 from stream.config import Config, KafkaConfig
 from stream.decode.arrow.frames import check_frames
 from stream.decode.scan.scanner import Scanner
 from stream.decode.strict import RejectedError
-from stream.observe import rejects
 from stream.records import Records
 from stream.role import Partition
 from tests import arrows, scans
