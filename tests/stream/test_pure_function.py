@@ -20,7 +20,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.alert import encode
-from detectors.events import Event
 from detectors.monitor import Monitor
 from detectors.observe import Observer
 from detectors.panes import Clock, Part
@@ -28,7 +27,7 @@ from detectors.profile import ProfileBook, load, render
 from stream.checkpoint import pack
 from stream.routing import parts_of
 from tests import logs
-from tests.logs import SEMANTICS, START_MS, Record, Shift
+from tests.logs import SEMANTICS, Record, Shift
 
 ROOT = Path(__file__).parents[2]
 PARTITIONS, SUMMARIES = 3, 2
@@ -186,16 +185,14 @@ def test_any_fetches_restarts_workers_repeats_and_interleaving_give_the_same_byt
 
 def test_every_event_is_judged_or_late_and_late_are_those_that_were_made_late() -> None:
     found = undisturbed()
-    assert found.late == LATE
-    assert found.judged + found.late <= EVENTS + LATE + ROGUE
-    waiting = EVENTS + LATE + ROGUE - found.judged - found.late
-    assert waiting <= 60
+    # The log goes on for a minute, so no bucket is left waiting.
+    assert (found.judged, found.late) == (EVENTS + ROGUE, LATE)
     assert any(b'"status":"firing"' in one for said in found.said for one in said)
 
 
 def test_a_clock_ahead_moves_w_no_further_than_the_broker() -> None:
-    events: list[Event] = [r.event for records in log() for r in records if r.event]
-    assert sum(e.time_ms > START_MS + EVENTS * 1_000 for e in events) <= ROGUE
+    ahead = [r for records in log() for r in records if r.event and r.event.time_ms > r.record_ms]
+    assert [r.event.time_ms - r.record_ms for r in ahead if r.event] == [ROGUE_MS] * ROGUE
     for partition, records in enumerate(log()):
         for _, (offset, clock) in observed(partition, (0, Clock()), [len(records)]):
             assert clock.w <= records[offset - 1].record_ms
