@@ -116,6 +116,10 @@ class Learner:
         """Count the models that are being learnt."""
         return len(self._candidates)
 
+    def reach(self, partition: int, clock: Clock) -> None:
+        """Take note of a partition's clock where its next records begin, as a pane tells it."""
+        self._clocks[partition] = clock
+
     def take(self, partition: int, arrived: Arrived) -> None:
         """Take the next records of a partition, in order."""
         w_before = self._advance(partition, arrived)

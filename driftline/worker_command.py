@@ -1,4 +1,4 @@
-"""`driftline worker`: observe and judge, as a supervisor of both or one in the foreground."""
+"""`driftline worker`: its roles, under a supervisor or one of them in the foreground."""
 
 import sys
 from pathlib import Path
@@ -25,10 +25,14 @@ def worker(
         int | None,
         typer.Option(min=1, max=65535, help="The port of /metrics; default 9464 or the next free."),
     ] = None,
+    learn: Annotated[
+        bool, typer.Option(help="Learn a profile for every model that turns up without one.")
+    ] = True,
 ) -> int:
     """Read events from Kafka, and publish alerts and metrics, until stopped.
 
     Start as many workers as you like with the same configuration: they share the partitions.
+    A model without a profile gets one, from its first detect.learn_days of events.
     Ctrl-C ends cleanly; a crash at any moment loses nothing and doubles nothing.
     """
     from detectors.errors import DriftlineError
@@ -36,7 +40,7 @@ def worker(
 
     configure_logs(role=only or "worker")
     try:
-        return _run(only, config, metrics_port)
+        return _run(only, config, metrics_port, learn=learn)
     except DriftlineError as error:
         if sys.stderr.isatty():
             raise
@@ -44,18 +48,18 @@ def worker(
         return error.exit_code
 
 
-def _run(only: str | None, config: Path | None, metrics_port: int | None) -> int:
+def _run(only: str | None, config: Path | None, metrics_port: int | None, *, learn: bool) -> int:
     """Run one role, or all of them."""
     from detectors.errors import ConfigError
     from stream.config_file import load_config
-    from stream.worker import BESIDE, ROLES, run_supervised, run_worker_role
+    from stream.worker import ON_DEMAND, ROLES, run_supervised, run_worker_role
 
     settings = load_config(config)
     if only is None:
-        return run_supervised(settings, config, metrics_port)
+        return run_supervised(settings, config, metrics_port, learn=learn)
     if only in _LATER:
         raise ConfigError(f"The role {only} ({_LATER[only]}) is not part of this version yet.")
-    known = (*ROLES, *BESIDE)
+    known = (*ROLES, *ON_DEMAND)
     if only not in known:
         raise ConfigError(f"--only {only}: there is no such role; allowed are {', '.join(known)}.")
     return run_worker_role(only, settings, metrics_port)

@@ -292,7 +292,7 @@ class Shell:
     def _too_slow(self, seconds: float, exit_code: int) -> None:
         what = "leave the group" if self._leaving else "stop"
         message = f"The role did not {what} in {seconds:g} s and was ended; nothing is lost."
-        log.warning(message, exit_code=exit_code)
+        (log.error if exit_code else log.warning)(message, exit_code=exit_code)
         os._exit(exit_code)
 
 

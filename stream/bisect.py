@@ -22,13 +22,22 @@ from detectors.errors import DriftlineError
 from detectors.observe import Batch
 from stream.records import Records
 
-__all__ = ["BISECT", "BISECT_SECONDS", "GUILTY_MAX", "apart", "guilty", "is_bisecting", "without"]
+__all__ = [
+    "BISECT",
+    "BISECT_SECONDS",
+    "GUILTY_MAX",
+    "QUARANTINE",
+    "apart",
+    "guilty",
+    "is_bisecting",
+    "without",
+]
 
 BISECT = "DRIFTLINE_BISECT"
 # As long as a crash counts as one of a row of crashes.
 BISECT_SECONDS = 60.0
 GUILTY_MAX: Final = 100
-_CODE = "quarantine"
+QUARANTINE: Final = "quarantine"
 # Not SIGKILL and SIGTERM: those come from outside, and say nothing of the record.
 _FAULTS = (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT)
 
@@ -99,7 +108,7 @@ def without(
     batch = decode(replace(records, ticks=records.ticks | chosen))
     rows = np.flatnonzero(chosen)
     merged = np.concatenate([batch.reject_rows, rows])
-    codes = [*batch.reject_codes, *[_CODE] * len(rows)]
+    codes = [*batch.reject_codes, *[QUARANTINE] * len(rows)]
     order = np.argsort(merged, kind="stable")
     return replace(
         batch,

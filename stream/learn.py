@@ -1,8 +1,9 @@
 """The learn role: a profile for every model that turns up without one, from the log itself.
 
-It reads the events topic privately, fits what a person would fit from a file of the same events,
-and pushes it as a person would.  One learns at a time: who holds the control topic in the group.
-Nothing is kept: another one that takes over reads the log again, and comes to the same.
+It follows the panes in the summaries, and reads those events whose pane holds some without a
+profile.  It fits what a person would fit from a file of them, and pushes it as a person would.
+One learns at a time: who holds the control topic in the group.  Nothing is kept: another one
+that takes over reads the log again, and comes to the same.
 """
 
 import asyncio
@@ -10,12 +11,15 @@ import contextlib
 import math
 from collections.abc import AsyncIterator, Collection, Mapping
 
+import msgspec
 import structlog
 
 from detectors.errors import ConfigError
 from detectors.learning import Arrived, Learner, Learnt, arrived_in
-from detectors.panes import UNSET
+from detectors.order import PaneOrder
+from detectors.panes import UNSET, Clock, Header, Part, decode_header
 from stream.batching import batch_of, runs
+from stream.bisect import QUARANTINE
 from stream.config import Config
 from stream.connection import Connection
 from stream.control import Control
@@ -26,8 +30,9 @@ from stream.metrics import LearnSeries
 from stream.names import TopicNames
 from stream.pushing import push_profile
 from stream.reached import Reached
+from stream.reader import PrivateReader
 from stream.role import Commit, Flow, Partition
-from stream.topic_ranges import TopicRanges
+from stream.topic_ranges import OffsetRange, TopicRanges
 
 __all__ = ["LearnRole"]
 
@@ -103,32 +108,54 @@ class LearnRole:
             self._learning = None
 
     async def _learn(self) -> None:
-        """Follow the events topic from its start; push a profile whenever one can be fitted."""
+        """Follow the panes from the first one; push a profile whenever one can be fitted."""
+        connection, names = self._connection, self._names
         in_place = parses_in_place(self._config.kafka.fetch)
-        async with TopicRanges(self._connection, self._names.events, in_place=in_place) as topic:
+        async with (
+            TopicRanges(connection, names.events, in_place=in_place) as topic,
+            PrivateReader(connection, names.summaries, 0) as summaries,
+        ):
             learner = Learner(topic.count, patience_of(self._config), self._has_profile)
-            async for partition, arrived in self._follow(topic):
-                learner.take(partition, arrived)
+            async for header in self._panes(summaries):
+                await self._know(header)
+                if header.unprofiled:
+                    learner.reach(header.partition, Clock(header.w_before))
+                    async for arrived in self._arrived(topic, header):
+                        learner.take(header.partition, arrived)
+                learner.reach(header.partition, header.clock)
                 for learnt in learner.due():
                     await self._publish(learnt)
                 self.series.models.set(learner.models)
 
-    async def _follow(self, topic: TopicRanges) -> AsyncIterator[tuple[int, Arrived]]:
-        """Give every record of the topic, present and future, decoded."""
-        reached: dict[int, int] | None = None
+    async def _panes(self, summaries: PrivateReader) -> AsyncIterator[Header]:
+        """Give the header of every pane of the events, present and future, in the judges' order."""
+        order = PaneOrder()
         while True:
-            ranges = await topic.find(reached, None)
-            async for partition, records in topic.read(ranges):
-                for some in runs(records):
-                    bad = self._control.quarantined(self._names.events, partition)
-                    batch = await asyncio.to_thread(
-                        batch_of, some, self._config, self._scanner, bad
-                    )
-                    self.series.records.inc(len(some))
-                    await self._control.keep_up(UNSET)
-                    yield partition, arrived_in(batch)
-            reached = {partition: one.end for partition, one in enumerate(ranges)}
+            async for _, value in summaries.records():
+                header = decode_header(value)
+                # Of a pane's parts the last one says that it is whole.
+                if header.topic == self._names.events and header.part == header.parts - 1:
+                    whole = Part(msgspec.structs.replace(header, part=0, parts=1), ())
+                    for panes in order.offer(whole):
+                        for pane in panes:
+                            yield pane.header
             await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _know(self, header: Header) -> None:
+        """Read the control topic again if it holds what made the pane and may not be known."""
+        if QUARANTINE in header.rejected:
+            await self._control.sync()
+        else:
+            await self._control.keep_up(UNSET)
+
+    async def _arrived(self, topic: TopicRanges, header: Header) -> AsyncIterator[Arrived]:
+        """Give the records of a pane, decoded."""
+        bad = self._control.quarantined(header.topic, header.partition)
+        async for records in topic.between(header.partition, OffsetRange(header.a, header.o + 1)):
+            for some in runs(records):
+                batch = await asyncio.to_thread(batch_of, some, self._config, self._scanner, bad)
+                self.series.records.inc(len(some))
+                yield arrived_in(batch)
 
     def _has_profile(self, model: str) -> bool:
         return bool(self._control.book.segments(model))
@@ -140,7 +167,6 @@ class LearnRole:
         except ValueError as error:
             log.warning("not learnt", why=str(error), events=len(learnt.events))
             return
-        await self._reached.passed(learnt.end_ms)
         # Here, too, so that little time lies between the look at the others' profiles and ours.
         await self._reached.calm_ms(math.inf)
         await self._control.sync()

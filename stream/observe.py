@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from hashlib import sha256
 
 import msgspec
@@ -44,8 +44,17 @@ class ObserveRole:
     name = "observe"
     records_in_place = True
 
-    def __init__(self, config: Config, connection: Connection, partitions: tuple[int, int]) -> None:
-        """Observe `partitions[0]` events partitions into `partitions[1]` summaries partitions."""
+    def __init__(
+        self,
+        config: Config,
+        connection: Connection,
+        partitions: tuple[int, int],
+        on_unprofiled: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Observe `partitions[0]` events partitions into `partitions[1]` summaries partitions.
+
+        `on_unprofiled` is called once, at the first event of a model without a profile.
+        """
         names = TopicNames(config.kafka.prefix)
         self.topics = [names.events]
         self.group = names.observe_group
@@ -53,6 +62,7 @@ class ObserveRole:
         self._names = names
         self._config = config
         self._partitions = partitions
+        self._on_unprofiled = on_unprofiled
         self._connection = connection
         self._outbox = Outbox(connection)
         self.series.in_flight.set_function(lambda: self._outbox.in_flight)
@@ -275,6 +285,8 @@ class ObserveRole:
         The name is an event's text, which may be anything: it stays in the log of events.
         """
         header = pane.header
+        if pane.unprofiled and not self._told:
+            self._on_unprofiled()
         for model, events in pane.unprofiled.items():
             self.series.unprofiled.inc(events)
             if model not in self._told and len(self._told) < _UNPROFILED_TOLD_MAX:
@@ -284,5 +296,5 @@ class ObserveRole:
                     source=f"{header.topic}[{header.partition}]",
                     offsets=[header.a, header.o],
                     model_sha256=sha256(model.encode(errors="replace")).hexdigest()[:16],
-                    hint="driftline profile fit, then profile push",
+                    hint="a worker learns a profile; sooner: driftline profile fit, profile push",
                 )

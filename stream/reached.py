@@ -51,11 +51,6 @@ class Reached:
         await self._tail.sync(self._every)
         return max((header.w_after for header in self._tail.last.values()), default=UNSET)
 
-    async def passed(self, time_ms: int) -> None:
-        """Wait until W is that late."""
-        while await self.latest_ms() < time_ms:  # noqa: ASYNC110  it is read from a log
-            await asyncio.sleep(self.settle_seconds)
-
     async def calm_ms(self, patience_seconds: float) -> int:
         """Wait until W goes on slowly enough for a push; give it.
 

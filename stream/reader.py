@@ -37,11 +37,15 @@ class PrivateReader:
             if (start := found[self._partition]) is not None:
                 self._consumer.seek(self._partition, start.offset)
 
-    async def drain(self) -> list[tuple[bytes, bytes]]:
-        """Give (key, value) of every record between the last call and the present end."""
+    async def records(self) -> AsyncIterator[tuple[bytes, bytes]]:
+        """Give (key, value) of each record between the last call and the present end."""
         end = (await self._consumer.end_offsets([self._partition]))[self._partition]
-        records = read_up_to(self._consumer, self._partition, end)
-        return [(record.key or b"", record.value or b"") async for record in records]
+        async for record in read_up_to(self._consumer, self._partition, end):
+            yield record.key or b"", record.value or b""
+
+    async def drain(self) -> list[tuple[bytes, bytes]]:
+        """Give all that `records` gives."""
+        return [record async for record in self.records()]
 
     async def stop(self) -> None:
         """Disconnect."""

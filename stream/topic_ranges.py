@@ -58,6 +58,8 @@ class TopicRanges:
         self._connection = connection
         self._topic = topic
         self._in_place = in_place
+        self._next: dict[TopicPartition, int] = {}
+        self._beyond: dict[TopicPartition, list[Records]] = {}
 
     async def __aenter__(self) -> Self:
         """Connect; raise ServiceUnreachable if there is no such topic, or no Kafka."""
@@ -131,3 +133,28 @@ class TopicRanges:
                     kept = records[: int(np.searchsorted(records.offsets, ends[tp]))]
                     if len(kept):
                         yield tp.partition, kept
+
+    async def between(self, partition: int, one: OffsetRange) -> AsyncIterator[Records]:
+        """Yield a partition's records in a range, as far as the log still holds them.
+
+        What was fetched beyond it is kept for the range that follows.
+        """
+        tp = self._partitions[partition]
+        if self._next.get(tp) != one.first:
+            self._beyond[tp] = []
+            start = (await self._consumer.beginning_offsets([tp]))[tp]
+            self._consumer.seek(tp, max(start, one.first))
+        self._next[tp] = one.end
+        beyond = self._beyond[tp]
+        while beyond or await self._consumer.position(tp) < one.end:
+            if not beyond:
+                for drained in (await self._consumer.getmany(tp, timeout_ms=_POLL_MS)).values():
+                    beyond += chunks_of(drained, gathered=True)
+                continue
+            records = beyond.pop(0)
+            within = int(np.searchsorted(records.offsets, one.end))
+            if within:
+                yield records[:within]
+            if within < len(records):
+                beyond.insert(0, records[within:])
+                break

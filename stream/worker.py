@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -25,14 +26,14 @@ from stream.memory import (
 )
 from stream.observe import ObserveRole
 from stream.role import Flow, KafkaSettings
-from stream.supervisor import Supervisor, end_with_supervisor, role_command
+from stream.supervisor import Supervisor, ask_for, end_with_supervisor, role_command
 from stream.topics import prepare_topics
 
-__all__ = ["BESIDE", "ROLES", "run_supervised", "run_worker_role"]
+__all__ = ["ON_DEMAND", "ROLES", "run_supervised", "run_worker_role"]
 
-# What a worker runs, and what runs beside it where it is asked for.
+# What a worker runs, and what it runs once observe meets a model without a profile.
 ROLES = ("observe", "judge")
-BESIDE = ("learn",)
+ON_DEMAND = ("learn",)
 _Role: TypeAlias = ObserveRole | JudgeRole | LearnRole
 
 log = structlog.get_logger()
@@ -80,7 +81,7 @@ def run_worker_role(name: str, config: Config, metrics_port: int | None) -> int:
     partitions = prepare_topics(config.kafka, connection, name, ticks=config.time.ticks)
     role: _Role
     if name == "observe":
-        role = ObserveRole(config, connection, partitions)
+        role = ObserveRole(config, connection, partitions, partial(ask_for, LearnRole.name))
     elif name == "judge":
         role = JudgeRole(config, connection)
     else:
@@ -103,16 +104,22 @@ def run_worker_role(name: str, config: Config, metrics_port: int | None) -> int:
     return run_role(_Observed(role, connection, metrics_port, bound), settings)  # type: ignore[arg-type]
 
 
-def run_supervised(config: Config, path: Path | None, metrics_port: int | None) -> int:
-    """Run every role as a child process until stopped; give the worker's exit code."""
+def run_supervised(
+    config: Config, path: Path | None, metrics_port: int | None, *, learn: bool
+) -> int:
+    """Run every role as a child process until stopped; give the worker's exit code.
+
+    `learn` lets it learn a profile for models that turn up without one.
+    """
     connection = connection_of(config.kafka)
     prepare_topics(config.kafka, connection, "worker", ticks=config.time.ticks)
     shared = ["--config", str(path)] if path else []
     commands = {
         role: role_command(role, [*shared, *_port(metrics_port, offset)])
-        for offset, role in enumerate(ROLES)
+        for offset, role in enumerate((*ROLES, *ON_DEMAND))
     }
-    return Supervisor(commands).run()
+    always = {role: commands[role] for role in ROLES}
+    return Supervisor(always, {role: commands[role] for role in ON_DEMAND if learn}).run()
 
 
 def _port(port: int | None, offset: int) -> list[str]:

@@ -16,6 +16,7 @@ from detectors.events import Event
 from detectors.fit import fit
 from detectors.learning import Arrived, Learner, Learnt, Patience, learnt_profile
 from detectors.monitor import Monitor
+from detectors.panes import Clock, cut
 from detectors.policy import Policy
 from detectors.profile import ProfileBook
 
@@ -54,10 +55,12 @@ def arrived(rows: list[Row], first: int) -> Arrived:
     )
 
 
-def learn(log: list[list[Row]], patience: Patience, chunks: random.Random) -> list[Learnt]:
-    """Show a log in chunks of any size, partitions in any order; stop at nothing."""
+def learn(
+    log: list[list[Row]], patience: Patience, chunks: random.Random, *models: str
+) -> list[Learnt]:
+    """Show a log in chunks of any size, partitions in any order; some models have a profile."""
     learner = Learner(len(log), patience, lambda model: model in known)
-    known: set[str] = set()
+    known = set(models)
     found: list[Learnt] = []
     read = [0] * len(log)
     while any(at < len(rows) for at, rows in zip(read, log, strict=True)):
@@ -74,6 +77,35 @@ def learn(log: list[list[Row]], patience: Patience, chunks: random.Random) -> li
     return found
 
 
+def learn_from_panes(
+    log: list[list[Row]], patience: Patience, known: set[str]
+) -> tuple[list[Learnt], int]:
+    """Show the panes that hold an event without a profile, in the judges' order; count the rest."""
+    panes = []
+    for partition, rows in enumerate(log):
+        all_of_it = arrived(rows, 0)
+        records = (all_of_it.record_ms, all_of_it.times_ms, all_of_it.ticks)
+        first, clock = 0, Clock()
+        for one in cut(records, clock, 0, PANE_MS)[0]:
+            panes.append((one.number, partition, first, one.end + 1, clock.w, one.clock))
+            first, clock = one.end + 1, one.clock
+    learner = Learner(len(log), patience, lambda model: model in known)
+    found: list[Learnt] = []
+    passed_over = 0
+    for _, partition, first, end, w_before, behind in sorted(panes, key=lambda one: one[:3]):
+        rows = log[partition][first:end]
+        if any(event is not None and event.model not in known for _, event in rows):
+            learner.reach(partition, Clock(w_before))
+            learner.take(partition, arrived(rows, first))
+        else:
+            passed_over += 1
+        learner.reach(partition, behind)
+        found += learner.due()
+        known |= {one.model for one in found}
+    return found, passed_over
+
+
+PANE_MS = 15_000
 PATIENCE = Patience(HOUR_MS, 4_000, LATENESS_MS)
 SHORT_STEPS = Patience(HOUR_MS // 6, 1_000, LATENESS_MS)
 LOG = partitions()
@@ -114,6 +146,18 @@ def test_a_reference_is_what_was_on_time_in_whole_steps() -> None:
 
 
 UNSET_EACH = [-1] * len(LOG)
+
+
+@pytest.mark.parametrize("patience", [PATIENCE, SHORT_STEPS])
+@pytest.mark.parametrize("profiled", [(), ("shop",), ("toys",)])
+def test_panes_with_events_to_learn_from_are_enough(
+    profiled: tuple[str, ...], patience: Patience
+) -> None:
+    found, passed_over = learn_from_panes(LOG, patience, set(profiled))
+    assert found == learn(LOG, patience, random.Random(0), *profiled)
+    assert len(found) == 2 - len(profiled)
+    # Behind the last event there are ticks.
+    assert passed_over > (1_000 if profiled != ("shop",) else 1_500)
 
 
 def test_a_learnt_profile_is_the_one_that_a_file_of_these_events_gives() -> None:

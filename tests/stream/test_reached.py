@@ -95,18 +95,6 @@ def test_a_backfill_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seconds > 9
 
 
-def test_an_event_time_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scene(prefix: Prefix) -> int:
-        prefix.pane(0, 1_000)
-        asyncio.get_running_loop().call_later(20, prefix.pane, 1, 1_600_000)
-        await prefix.reached.passed(1_500_000)
-        return await prefix.reached.latest_ms()
-
-    latest, seconds = played(monkeypatch, scene)
-    assert latest == 1_600_000
-    assert seconds > 20
-
-
 def test_a_backfill_that_does_not_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene(prefix: Prefix) -> int:
         for second in range(100):
