@@ -134,15 +134,17 @@ class PaneOrder:
         clocks = [s.w for s in self._sources.values() if s.w != UNSET]
         return min(clocks, default=UNSET)
 
-    def slowest(self) -> str:
-        """Name the partition that the others wait for, as TOPIC[PARTITION]; "" if none is known.
+    def awaited(self) -> tuple[str, int]:
+        """Name the partition that panes wait for, as TOPIC[PARTITION], and its number.
 
-        One that never had a pane is slower than any other.
+        ("", UNSET) if none waits.  A partition that never had a pane is slower than any other.
         """
+        if not any(s.waiting for s in self._sources.values()):
+            return "", UNSET
         names = {(s.topic, p) for s in self._sources.values() for p in range(s.partitions)}
         crossed = {name: self._sources[name].crossed for name in names & self._sources.keys()}
-        topic, partition = min(sorted(names), key=lambda n: crossed.get(n, UNSET), default=("", 0))
-        return topic and f"{topic}[{partition}]"
+        topic, partition = min(sorted(names), key=lambda name: crossed.get(name, UNSET))
+        return f"{topic}[{partition}]", crossed.get((topic, partition), UNSET)
 
     def pending(self) -> deque[OrderedPane]:
         """List the panes that wait for other partitions, for gauges."""

@@ -23,6 +23,7 @@ from stream.names import TopicNames
 from stream.outbox import Outbox
 from stream.provenance import Provenance
 from stream.role import Commit, Flow, Partition
+from stream.stall import Stalls
 from stream.warmup import compiled, warm_judge
 
 __all__ = ["JudgeRole"]
@@ -79,6 +80,7 @@ class JudgeRole:
         self._full: frozenset[Partition] = frozenset()
         self._metrics: list[tuple[bytes, bytes]] = []
         self._restoring: Partition | None = None
+        self._stalls = Stalls(config.time, self.series.show_wait)
 
     async def start(self, flow: Flow) -> None:
         """Connect, read the control topic, and compile before joining the group."""
@@ -179,8 +181,9 @@ class JudgeRole:
         self._show_anew()
 
     async def idle(self) -> None:
-        """Begin the snapshot that is due, if none is being written."""
+        """Begin the snapshot that is due, if none is being written; look for who is waited for."""
         now = asyncio.get_running_loop().time()
+        self._stalls.look({tp: bench.monitor.order for tp, bench in self._benches.items()}, now)
         for bench in self._benches.values():
             if bench.writing and bench.writing.done():
                 await self._written(bench)
@@ -213,10 +216,11 @@ class JudgeRole:
             monitor = self._benches[tp].monitor
             return (
                 f"{tp.topic}[{tp.partition}] is not read on: {monitor.pending_bytes:,} bytes wait "
-                f"for {monitor.order.slowest()}, whose share of judge.pending_bytes_max is used "
+                f"for {monitor.order.awaited()[0]}, whose share of judge.pending_bytes_max is used "
                 "up. Raise it, and start the worker again; nothing is lost"
             )
-        return self._outbox.why_waiting() or self._snapshots.why_waiting()
+        waiting = self._outbox.why_waiting() or self._snapshots.why_waiting()
+        return waiting or self._stalls.why_waiting()
 
     async def _snapshot(self, tp: Partition, bench: _Bench) -> None:
         """Write a snapshot to its end, after those that are being written."""

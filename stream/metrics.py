@@ -123,8 +123,14 @@ class JudgeSeries(_Series):
         self.incidents_open = share("incidents_open", text, where)
         text = "Bytes of partials that wait for the end of their bucket."
         self.pending_bytes = share("pending_bytes", text, where)
+        text = "Seconds for which panes have waited for the slowest partition's next one."
+        self.waits = share("panes_wait_seconds", text, where)
         text = "Event time up to which everything is final."
         self.horizon = share("horizon_timestamp_seconds", text, where)
+
+    def show_wait(self, partition: str, seconds: float) -> None:
+        """Set for how long the judge of a partition of the summaries has been waiting."""
+        self.waits.labels(partition).set(seconds)
 
     def show(self, partition: str, monitor: Monitor) -> None:
         """Set the gauges of one partition of the summaries."""

@@ -10,6 +10,7 @@ import pytest
 from stream.access import ACCESS, EVERY, Need
 from stream.config_file import load_config
 from stream.kafka_jars import KAFKA_VERSION
+from stream.metrics import JudgeSeries, ObserveSeries
 from stream.security import PLAINTEXT, security_of
 
 ROOT = Path(__file__).parents[1]
@@ -136,3 +137,21 @@ def test_the_guide_shows_the_rights_that_roles_need() -> None:
     assert {r: set(needs) for r, needs in shown.items()} == {
         r: set(needs) for r, needs in ACCESS.items() if r != "worker"
     }
+
+
+@pytest.mark.parametrize("path", ["deploy/prometheus/rules.yml", "docs/guides/watching.md"])
+def test_series_that_are_spoken_of_are_there(path: str) -> None:
+    kinds: tuple[type[JudgeSeries | ObserveSeries], ...] = (JudgeSeries, ObserveSeries)
+    pages = "".join(kind().render().decode() for kind in kinds)
+    there = set(re.findall(r"^# TYPE (driftline_\w+)", pages, re.MULTILINE))
+    named = set(re.findall(r"driftline_\w+", (ROOT / path).read_text()))
+    assert len(named) >= 7
+    assert named - there == set()
+
+
+def test_every_alert_has_a_row_that_says_what_to_do() -> None:
+    rules = (ROOT / "deploy" / "prometheus" / "rules.yml").read_text()
+    guide = (ROOT / "docs" / "guides" / "watching.md").read_text()
+    alerts = re.findall(r"alert: (\w+)", rules)
+    assert alerts == re.findall(r"^\| `(\w+)` \|", guide, re.MULTILINE)[: len(alerts)]
+    assert len(alerts) >= 6

@@ -243,3 +243,14 @@ def test_panes_that_wait_can_be_counted() -> None:
     order = PaneOrder()
     offered(order, [part(0, 0, 4, 5, partitions=2), part(0, 5, 6, 6, partitions=2)])
     assert len(order.pending()) == 2
+
+
+def test_the_partition_that_is_waited_for_has_a_name() -> None:
+    order, two = PaneOrder(), {"partitions": 2}
+    assert order.awaited() == ("", UNSET)
+    offered(order, [part(0, 0, 4, 5, **two)])
+    assert order.awaited() == ("events[1]", UNSET)
+    offered(order, [part(1, 0, 4, 6, **two)])
+    assert order.awaited() == ("events[0]", 5)
+    offered(order, [part(0, 5, 6, 6, **two)])
+    assert order.awaited() == ("", UNSET)
