@@ -25,15 +25,16 @@ async def watch_lag(
     shown: set[Partition] = set()
     try:
         while True:
-            ours = flow.assignment
+            ours = flow.progress
             try:
                 ends = await consumer.end_offsets(sorted(ours)) if ours else {}
             except KafkaError:  # the broker is away: what was shown last stands
                 ends = {}
-            for tp in ours & flow.assignment & ends.keys():
-                show(tp, max(0, ends[tp] - flow.position(tp)))
+            reached = flow.progress
+            for tp in ours.keys() & reached.keys() & ends.keys():
+                show(tp, max(0, ends[tp] - reached[tp]))
                 shown.add(tp)
-            for tp in shown - flow.assignment:
+            for tp in shown - reached.keys():
                 show(tp, None)
                 shown.discard(tp)
             await asyncio.sleep(_EVERY_SECONDS)

@@ -136,6 +136,13 @@ class LeaseFlow:
         """Give the partitions that are this role's now."""
         return frozenset(self._holder.lease.position)
 
+    @property
+    def progress(self) -> Mapping[Partition, int]:
+        """Give how far each partition is, also of those that the role is still taking over."""
+        lease = self._holder.lease
+        begun = {tp: at.offset if at else lease.log_start[tp] for tp, at in lease.commits.items()}
+        return begun | lease.position
+
     def position(self, partition: Partition) -> int:
         """Give the offset after everything the role has processed."""
         return self._holder.lease.position[partition]

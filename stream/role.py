@@ -73,6 +73,10 @@ class Flow(Protocol):
     def assignment(self) -> frozenset[Partition]:
         """Give the partitions that are this role's now; empty during a rebalance."""
 
+    @property
+    def progress(self) -> Mapping[Partition, int]:
+        """Give how far each partition is: by the group's commit, while the role takes it over."""
+
     def position(self, partition: Partition) -> int:
         """Give the offset after everything the role has processed, holes in the log included."""
 

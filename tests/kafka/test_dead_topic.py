@@ -2,15 +2,10 @@
 
 import asyncio
 import os
-import re
 import signal
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
-from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,6 +36,7 @@ from tests.accounts import snapshots, verified
 from tests.chaos.fleet import Worker
 from tests.chaos.gauge import Gauge
 from tests.chaos.stage import broker_of_its_own
+from tests.pages import Look, Seen, lag_of, stuck_of
 from tests.second_broker import NODE, SecondBroker, second_broker
 from tests.verifier import Account, applied_of
 
@@ -50,6 +46,8 @@ EVENTS = 9_000
 QUIET = 3_000
 # Ticks move W on between the two halves of the log.
 GAP = 300
+# So many after the log has been judged; the lag is shown anew every five seconds.
+HEALTHY_LOOKS = 50
 
 
 class Brokers(NamedTuple):
@@ -86,57 +84,6 @@ def create_topics(bootstrap: str, prefix: str, on_second: str) -> None:
         admin.create_topics(request, wait_for_metadata=True)
 
 
-@dataclass
-class Seen:
-    """Hold what the judge's pages said during an outage."""
-
-    port: int
-    reasons: list[str] = field(default_factory=list)
-    in_flight: list[float] = field(default_factory=list)
-    lags: list[float] = field(default_factory=list)
-
-    def look(self) -> bool:
-        """Look once; say whether it is ready.  A judge that is starting again has no pages."""
-        try:
-            ready, why = self._page("readyz")
-            series = self._page("metrics")[1]
-        except OSError:
-            return False
-        if not ready:
-            self.reasons.append(why)
-        self.in_flight += _values(series, r"driftline_deliveries_in_flight")
-        self.lags += _values(series, r"driftline_consumer_lag_records\{.*summaries.*\}")
-        return ready
-
-    def _page(self, name: str) -> tuple[bool, str]:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{name}", timeout=5) as page:
-                return True, page.read().decode()
-        except urllib.error.HTTPError as refused:
-            if refused.code != HTTPStatus.SERVICE_UNAVAILABLE:
-                raise
-            with refused:
-                return False, refused.read().decode()
-
-    def until(self, look: Callable[[bool], bool], what: str) -> None:
-        """Look until it is so."""
-        deadline = time.monotonic() + 120
-        while not look(self.look()):
-            assert time.monotonic() < deadline, f"{what}: {self.reasons[-3:]}"
-            time.sleep(0.5)
-
-    def during(self, seconds: float) -> None:
-        """Look for so long."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            self.look()
-            time.sleep(0.5)
-
-
-def _values(series: str, name: str) -> list[float]:
-    return [float(value) for value in re.findall(rf"^{name} (\S+)$", series, re.MULTILINE)]
-
-
 def emit(path: Path, first: int, last: int) -> None:
     """Emit a part of the log, in which the amounts rise in one country after the quiet part."""
     log = events(EVENTS, seed=5, shifts=(Shift(at=QUIET + GAP, sigma=2.0, country="DE"),))
@@ -154,19 +101,38 @@ async def alerts_before_snapshots(config: Config) -> list[Alert]:
 
 
 class Stage(NamedTuple):
-    """Hold a worker that has judged the quiet part, and has one topic on the second broker."""
+    """Hold a worker that has judged the quiet part, and has one topic on the second broker.
+
+    `healthy` is what its judge's pages said meanwhile.
+    """
 
     config: Config
     path: Path
     worker: Worker
     seen: Seen
     away: str
+    healthy: list[Look]
 
     def drift(self) -> None:
         """Emit the part with the drift while the topic is away, until the judge waits for it."""
         emit(self.path, QUIET + GAP, EVENTS)
-        waits = f"for {self.away} to accept"
-        self.seen.until(lambda _: waits in "".join(self.seen.reasons), "it says what is away")
+        self.until_said(f"for {self.away} to accept")
+
+    def until_said(self, why: str) -> None:
+        """Wait until the judge says why it is not ready."""
+        self.seen.until(lambda looks: any(why in one.why for one in looks), why)
+
+    def until_stuck(self) -> None:
+        """Wait until deliveries have been under way for longer than ever before."""
+        assert min(one.in_flight for one in self.healthy) == 0
+        longest = stuck_of(self.healthy)
+        self.seen.until(lambda looks: stuck_of(looks) > longest, f"longer than {longest} looks")
+        assert max(one.in_flight for one in self.seen.looks) <= IN_FLIGHT_MAX
+
+    def until_behind(self) -> None:
+        """Wait until more is still to be judged than ever before."""
+        largest = lag_of(self.healthy)
+        self.seen.until(lambda looks: lag_of(looks) > largest, f"a lag of more than {largest}")
 
     def alerts(self) -> int:
         kafka = self.config.kafka
@@ -178,7 +144,8 @@ class Stage(NamedTuple):
 
     def judge_all(self) -> None:
         """Wait until all is as it was, and everything is judged."""
-        self.seen.until(lambda ready: ready, "it is ready again")
+        self.seen.begin_anew()
+        self.seen.until(lambda looks: any(one.ready for one in looks), "it is ready again")
         with Gauge(self.config.kafka.bootstrap, self.config.kafka.prefix) as gauge:
             gauge.until_progress()
 
@@ -191,14 +158,17 @@ def stage(brokers: Brokers, prefix: str, topic: str, place: Path) -> Iterator[St
     path = config_file(place, bootstrap, prefix, snapshot_seconds=1)
     (place / "profile.json").write_text(render(profile()))
     log, port = place / "worker.log", free_port()
-    with worker(path, log, "--metrics-port", str(port)) as process:
+    # The judge's pages are on the port behind observe's.
+    with worker(path, log, "--metrics-port", str(port)) as process, Seen(port + 1) as seen:
         driftline("profile", "push", place / "profile.json", "-c", path)
         emit(path, 0, QUIET)
         with Gauge(bootstrap, prefix) as gauge:
             gauge.until_progress()
             gauge.until(lambda sample: sample.state_end > 0, "a snapshot is written")
-        # The judge's pages are on the port behind observe's.
-        set_up = Stage(load_config(path, {}), path, Worker(process, log), Seen(port + 1), away)
+        shown = len(seen.looks) + HEALTHY_LOOKS
+        seen.until(lambda looks: len(looks) > shown, "its pages are there")
+        config = load_config(path, {})
+        set_up = Stage(config, path, Worker(process, log), seen, away, seen.begin_anew())
         assert set_up.alerts() == 0
         yield set_up
         process.send_signal(signal.SIGTERM)
@@ -221,10 +191,10 @@ def test_alerts_wait_for_a_dead_broker_for_a_minute_and_arrive_once(
         brokers.second.kill()
         began = time.monotonic()
         on.drift()
+        on.until_stuck()
+        on.until_behind()
         # Longer than aiokafka waits for a leader: the judge crashes, and starts again.
-        on.seen.during(began + 60 - time.monotonic())
-        assert max(on.seen.lags) > 0
-        assert 0 < max(on.seen.in_flight) <= IN_FLIGHT_MAX
+        time.sleep(max(0.0, began + 60 - time.monotonic()))
         assert asyncio.run(alerts_before_snapshots(on.config)) == []
         brokers.second.start()
         on.judge_all()
@@ -239,10 +209,11 @@ def test_while_the_state_topic_stands_still_alerts_go_on_and_a_new_judge_waits_f
         brokers.second.freeze()
         on.drift()
         eventually(lambda: on.alerts() > 0, "alerts do not wait for snapshots")
-        assert 0 < max(on.seen.in_flight) <= IN_FLIGHT_MAX
+        on.until_stuck()
         os.kill(on.worker.roles()["judge"], signal.SIGKILL)
-        waits = f"snapshot in {on.away}"
-        on.seen.until(lambda _: waits in "".join(on.seen.reasons), "it says what it waits for")
+        on.until_said(f"snapshot in {on.away}")
+        on.seen.begin_anew()
+        on.until_behind()
         brokers.second.thaw()
         on.judge_all()
         assert on.role_ends() == [-9]

@@ -167,5 +167,15 @@ def test_without_a_lease_there_is_no_partition() -> None:
     flow = LeaseFlow(Holder(no_lease()))
     assert flow.assignment == frozenset()
     assert flow.highwater(A) is None
+    assert flow.progress == {}
     with pytest.raises(KeyError):
         flow.position(A)
+
+
+def test_while_a_role_takes_over_the_commits_say_how_far_it_is() -> None:
+    lease = Lease(1, Assignment(), {A: Commit(10, "ten"), B: None}, {A: 3, B: 5}, {A: 20, B: 5})
+    flow = LeaseFlow(Holder(lease))
+    assert flow.assignment == frozenset()
+    assert flow.progress == {A: 10, B: 5}
+    lease.begin({A: 7, B: None})
+    assert flow.progress == {A: 7, B: 5}
