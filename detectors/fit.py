@@ -34,7 +34,7 @@ from detectors.season_fit import spans_of
 from detectors.summary.cells import Cell, Moments, add_cell
 from detectors.summary.sums import summarise
 
-__all__ = ["drafted", "fit", "fit_cells", "propose_bucket_seconds", "replay"]
+__all__ = ["NothingToFit", "drafted", "fit", "fit_cells", "propose_bucket_seconds", "replay"]
 
 _SECONDS = (10, 15, 20, 30)
 _MINUTES = (60, 120, 300, 600, 900, 1_200, 1_800)
@@ -42,6 +42,10 @@ _HOURS = (3_600, 7_200, 10_800, 14_400, 21_600, 43_200, 86_400)
 _BUCKET_SECONDS = (*_SECONDS, *_MINUTES, *_HOURS)
 _BUCKETS_A_BLOCK = 60
 _WEEK_MS = 7 * 86_400_000
+
+
+class NothingToFit(ValueError):
+    """Say, in words of ours, what a reference lacks."""
 
 
 class _Collected(NamedTuple):
@@ -78,11 +82,11 @@ def drafted(events: Sequence[Event], options: FitOptions) -> Profile:
 
     Raises
     ------
-    ValueError
+    NothingToFit
         If there are no events, or none of them carries anything to watch.
     """
     if not events:
-        raise ValueError("the reference holds no events of this model")
+        raise NothingToFit("the reference holds no events of this model")
     times = [e.time_ms for e in events]
     span = Span(len(events), min(times), max(times))
     bucket = options.bucket_seconds or propose_bucket_seconds(
@@ -101,7 +105,7 @@ def drafted(events: Sequence[Event], options: FitOptions) -> Profile:
         streams=(),
     )
     if not draft.channels:
-        raise ValueError("the reference's events carry no feature, prediction or metric")
+        raise NothingToFit("the reference's events carry no feature, prediction or metric")
     return draft
 
 
@@ -110,7 +114,7 @@ def fit(events: Sequence[Event], options: FitOptions, policy: Policy) -> Profile
 
     Raises
     ------
-    ValueError
+    NothingToFit
         If there are no events, or none of them carries anything to watch.
     """
     draft = drafted(events, options)

@@ -2,7 +2,6 @@
 
 import logging
 import sys
-import traceback
 
 import structlog
 import typer
@@ -64,18 +63,19 @@ def run(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         console.print("Stopped.")
         return _INTERRUPTED
-    except Exception as error:  # noqa: BLE001  a crash: shown without secrets
+    except Exception as error:  # noqa: BLE001  a crash: shown without texts
         return _crashed(error)
     return outcome if isinstance(outcome, int) else 0
 
 
 def _crashed(error: Exception) -> int:
-    """Show what nobody foresaw, without secrets; what Kafka does not allow, as a sentence."""
+    """Show where it was that nobody foresaw; what Kafka does not allow, as a sentence."""
     from stream.access import denied
+    from stream.crash import outline
     from stream.secret import redact
 
     if refused := denied(error):
         sys.stderr.write(f"driftline: {refused}\n")
         return refused.exit_code
-    sys.stderr.write(redact("".join(traceback.format_exception(error))))
+    sys.stderr.write(redact(outline(error)))
     return DriftlineError.exit_code

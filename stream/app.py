@@ -263,12 +263,12 @@ class Shell:
         with contextlib.suppress(Exception):
             if self._leaving:
                 code = 0
-                log.warning("left the group by ending", error=repr(error))
+                log.warning("left the group by ending", error=error)
             elif isinstance(known := denied(error) or error, DriftlineError):
                 code = known.exit_code
                 log.error(str(known), exit_code=code)
             else:
-                log.critical("crashed", error=repr(error), exit_code=code, exc_info=error)
+                log.critical("crashed", error=error, exit_code=code, exc_info=error)
             sys.stderr.flush()
         os._exit(code)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from detectors.alert import Alert, Incident, Metric
 from detectors.errors import ConfigError
+from detectors.fit import NothingToFit
 from detectors.learning import Learner, arrived_in
 from detectors.observe import Batch, Observer
 from detectors.panes import UNSET
@@ -107,7 +108,7 @@ class Backtest:
         for one in self._learner.due():
             try:
                 profile = fit_learnt(one, self.config)
-            except ValueError:  # nothing to watch: what comes later may have something
+            except NothingToFit:  # what comes later may have something
                 continue
             over_ms = one.end_ms + self.config.time.lateness_seconds * 1000
             start_ms = effective_from(over_ms, (profile.bucket_seconds,))

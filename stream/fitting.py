@@ -7,7 +7,7 @@ from pathlib import Path
 from detectors.channels import FitOptions
 from detectors.errors import ConfigError
 from detectors.events import Event
-from detectors.fit import fit
+from detectors.fit import NothingToFit, fit
 from detectors.learning import Learnt, Patience, learnt_profile
 from detectors.profile import Profile, load
 from stream.config import Config
@@ -46,7 +46,7 @@ def patience_of(config: Config) -> Patience:
 
 
 def fit_learnt(learnt: Learnt, config: Config) -> Profile:
-    """Fit the profile of a reference; ValueError if it carries nothing to watch."""
+    """Fit the profile of a reference; NothingToFit if it carries nothing to watch."""
     return learnt_profile(learnt, fit_options(config, learnt.events), config.policy)
 
 
@@ -78,7 +78,7 @@ def fit_file(
     chosen = [e for e in events if model is None or e.model == model]
     try:
         return fit(chosen, fit_options(config, chosen), config.policy), rejected
-    except ValueError as error:
+    except NothingToFit as error:
         reasons = ", ".join(f"{code} {n:,}" for code, n in rejected.most_common(5))
         raise ConfigError(
             f"No profile can be fitted from {path}: {error}."

@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from detectors.errors import ConfigError
+from detectors.fit import NothingToFit
 from detectors.learning import Arrived, Learner, Learnt, arrived_in
 from detectors.order import PaneOrder
 from detectors.panes import UNSET, Clock, Header, Part, decode_header
@@ -164,7 +165,7 @@ class LearnRole:
         """Fit and push one profile, unless somebody has pushed one meanwhile."""
         try:
             profile = await asyncio.to_thread(fit_learnt, learnt, self._config)
-        except ValueError as error:
+        except NothingToFit as error:
             log.warning("not learnt", why=str(error), events=len(learnt.events))
             return
         # Here, too, so that little time lies between the look at the others' profiles and ours.

@@ -1,19 +1,21 @@
 """Logs: one JSON object a line, on stderr, ours and the libraries' alike.
 
 A line is ASCII, so that no text in it can play tricks on a terminal; it is bounded, leaves out
-secrets, and what is said again and again is counted instead.
+secrets and what errors quote, and what is said again and again is counted instead.
 """
 
 import logging
+import re
 import sys
 import threading
 import time
 from collections import OrderedDict
-from types import TracebackType
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
 
+from stream.crash import outline, said, speaks
 from stream.secret import redact
 
 __all__ = ["configure_logs"]
@@ -27,6 +29,9 @@ LISTED_MAX = 50
 LISTED_TEXT_MAX = 200
 TRACEBACK_MAX = 8_000
 _NOISY = ("aiokafka", "faust", "kafka", "mode")
+# asyncio writes tasks, with what they died of, and arguments into its messages.
+_BEFORE_VALUES = re.compile(r"[^(<\n]*")
+_COROUTINE = re.compile(r"coro=<([\w.<>]+)\(")
 _Event = structlog.typing.EventDict
 
 
@@ -55,8 +60,8 @@ class _Seldom:
         return dropped if passes else None
 
 
-class _SeldomOfLibraries(logging.Filter):
-    """Let each format of a library's message through once in 10 seconds."""
+class _OfLibraries(logging.Filter):
+    """Let each format of a library's message through once in 10 seconds, without errors' text."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,9 +69,34 @@ class _SeldomOfLibraries(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether to write the record."""
+        _leave_out_text(record)
         repeats = self._seldom.left_out((record.name, str(record.msg)[:TEXT_MAX]))
         record.repeats = repeats
         return repeats is not None
+
+
+def _leave_out_text(record: logging.LogRecord) -> None:
+    """Put what may be told of an error in its place, wherever a library wrote one."""
+    if record.name == "asyncio":
+        text = record.getMessage()
+        head, task = _BEFORE_VALUES.match(text), _COROUTINE.search(text)
+        record.msg = f"{head[0].strip() if head else ''}{f': {task[1]}' if task else ''}"
+        record.args = ()
+    record.msg = _told(record.msg)
+    if isinstance(record.args, Mapping):
+        record.args = {name: _told(value) for name, value in record.args.items()}
+    else:
+        record.args = tuple(map(_told, record.args or ()))
+
+
+def _told(value: Any) -> Any:
+    return said(value) if isinstance(value, BaseException) and not speaks(value) else value
+
+
+def _outlined(exc_info: tuple[Any, BaseException | None, Any]) -> str:
+    """Outline the error of `sys.exc_info()`; a library may log one where there is none."""
+    error = exc_info[1]
+    return outline(error) if error else "None"
 
 
 def _repeats(_: Any, __: str, event: _Event) -> _Event:
@@ -94,6 +124,8 @@ def _short(value: Any, most: int = TEXT_MAX) -> Any:
         shown = [_short(one, LISTED_TEXT_MAX) for one in value[:LISTED_MAX]]
         more = len(value) - len(shown)
         return [*shown, f"… and {more} more"] if more else shown
+    if isinstance(value, BaseException):
+        value = said(value)
     text = value if isinstance(value, str) else repr(value)
     return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
 
@@ -128,7 +160,7 @@ def configure_logs(level: str = "info", **fields: str) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        structlog.processors.ExceptionRenderer(_outlined),
     ]
     structlog.configure(
         processors=[once, *shared, _bounded, _write],
@@ -136,7 +168,7 @@ def configure_logs(level: str = "info", **fields: str) -> None:
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.addFilter(_SeldomOfLibraries())
+    handler.addFilter(_OfLibraries())
     strip = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -148,12 +180,16 @@ def configure_logs(level: str = "info", **fields: str) -> None:
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)
-    sys.excepthook = _crashed
-    threading.excepthook = lambda died: _crashed(
-        died.exc_type, died.exc_value or SystemExit(), died.exc_traceback
-    )
+    sys.excepthook = lambda _kind, error, _trace: _crashed(error)
+    threading.excepthook = lambda died: _crashed(died.exc_value or SystemExit())
+    sys.unraisablehook = lambda met: _ignored(met.exc_value or SystemExit())
 
 
-def _crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Log what nobody has caught, as Python would print it."""
-    structlog.get_logger().critical("crashed", error=repr(error), exc_info=(kind, error, trace))
+def _crashed(error: BaseException) -> None:
+    """Log what nobody has caught."""
+    structlog.get_logger().critical("crashed", error=error, exc_info=error)
+
+
+def _ignored(error: BaseException) -> None:
+    """Log what nobody can catch: it was raised where an object was thrown away."""
+    structlog.get_logger().error("ignored", error=error, exc_info=error)

@@ -11,7 +11,7 @@ from logs import Shift
 
 from detectors.channels import BINS
 from detectors.events import Event, Scalar
-from detectors.fit import fit, propose_bucket_seconds
+from detectors.fit import NothingToFit, fit, propose_bucket_seconds
 from detectors.policy import Policy
 from detectors.profile import Channel, Profile, Stream, load, render
 from detectors.references import BLOCKS_MIN
@@ -195,9 +195,9 @@ def test_a_handful_of_events_is_a_profile_that_never_alarms() -> None:
 
 
 def test_nothing_to_fit_is_refused() -> None:
-    with pytest.raises(ValueError, match="holds no events"):
+    with pytest.raises(NothingToFit, match="holds no events"):
         fitted([])
-    with pytest.raises(ValueError, match="no feature, prediction or metric"):
+    with pytest.raises(NothingToFit, match="no feature, prediction or metric"):
         fitted([Event(1_767_225_600_000, "shop")] * 100)
 
 

@@ -1,7 +1,6 @@
 """What is planted in events shows in nothing that driftline writes, through roles on real Kafka."""
 
 import random
-import re
 import signal
 import urllib.request
 import zlib
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+from canaries import PLACES, canaries, leaks
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from live import config_file, driftline, eventually, records, worker
 from logs import Shift, events, profile
@@ -19,17 +19,9 @@ from stream import localkafka
 
 EVENTS = 10_000
 SHIFT = Shift(at=5_000, sigma=3.0)
-PLACES = ("text", "name", "segment", "key", "model", "id", "version", "class", "extra", "broken",
-          "attribution", "metric", "time")  # fmt: skip
 REJECTED = ("broken", "time")
 TOPICS = ("alerts", "incidents", "metrics", "summaries", "state", "rejects", "control", "feedback",
           "runs", "labels", "outcomes")  # fmt: skip
-
-
-def canaries(place: str) -> tuple[str, ...]:
-    """Give an e-mail, a card number and a token that stand in one place of events only."""
-    number = f"{PLACES.index(place):04}"
-    return (f"jane.{place}@canary.example", f"4111 1111 7654 {number}", f"sk_live_{place}_51H8x")
 
 
 def planted(event: dict[str, object], place: str, word: str) -> bytes:
@@ -79,17 +71,6 @@ def every_byte(bootstrap: str, topic: str) -> Iterator[bytes]:
                 if topic.endswith(".state") and not record.key.endswith(b"/manifest"):
                     yield zlib.decompress(value[1:])
     consumer.close()
-
-
-def leaks(content: bytes) -> set[str]:
-    """Find canaries, whatever case, blanks and escapes they stand in."""
-    plain = folded(content)
-    every = (word for place in PLACES for word in canaries(place))
-    return {word for word in every if folded(word.encode()) in plain}
-
-
-def folded(content: bytes) -> bytes:
-    return re.sub(rb"[^a-z0-9@]", b"", content.lower())
 
 
 @pytest.mark.timeout(240)

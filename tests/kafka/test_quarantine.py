@@ -5,7 +5,9 @@ import signal
 import urllib.request
 from pathlib import Path
 
+import orjson
 import pytest
+from canaries import canaries, leaks
 from kafka import KafkaProducer
 from live import ROOT, as_json, config_file, driftline, eventually, records, worker, write_lines
 from logs import Shift, events, profile
@@ -26,15 +28,19 @@ import stream.batching
 sound = stream.batching.decoded
 
 
+guilty = {guilty!r}
+
+
 def broken(some, *rest):
-    if {guilty!r} in [some.value(row) for row in range(len(some)) if not some.ticks[row]]:
+    if guilty in [some.value(row) for row in range(len(some)) if not some.ticks[row]]:
         {harm}
     return sound(some, *rest)
 
 
 stream.batching.decoded = broken
 """
-RAISES = "raise ZeroDivisionError('a planted bug')"
+# As a look-up in a table of ours would: the error quotes the event.
+RAISES = "raise KeyError(guilty.decode())"
 FAULTS = "os.kill(os.getpid(), signal.SIGSEGV)"
 EVENTS = 6_000
 
@@ -52,6 +58,7 @@ def test_the_guilty_record_is_a_reject_after_three_crashes(
     log = [replace(e, model="toys") if n % 9 == 0 else e for n, e in enumerate(log)]
     values = [as_json(event) for event in log]
     before, guilty, after = values[:1_000], values[1_000], values[1_001:]
+    guilty = orjson.dumps(orjson.loads(guilty) | {"extra": canaries("extra")})
     driftline("emit", write_lines(tmp_path / "before.jsonl", before), "-c", path)
     with KafkaProducer(bootstrap_servers=bootstrap) as producer:
         at = producer.send(f"{topic_prefix}.events", guilty, partition=2).get(10).offset
@@ -72,7 +79,13 @@ def test_the_guilty_record_is_a_reject_after_three_crashes(
         assert process.wait(15) == 0
     kinds = [record["kind"] for _, record in records(bootstrap, f"{topic_prefix}.control")]
     assert kinds.count("quarantine") == 1
-    assert told.read_text().count('"event": "role ended"') == 3
+    lines = told.read_text().splitlines()
+    assert sum('"event": "role ended"' in line for line in lines) == 3
+    # A fault leaves no line of its own.
+    raised = [line for line in lines if '"event": "crashed"' in line]
+    assert len(raised) == (3 if harm == RAISES else 0)
+    assert all("in broken\\nKeyError" in line for line in raised)
+    assert leaks(told.read_bytes()) == set()
     _, verdict = verified(load_config(path, {}))
     assert verdict.first == ""
     assert verdict.compared["rejects"] == 1

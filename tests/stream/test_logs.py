@@ -51,7 +51,7 @@ def test_any_text_is_one_line_that_plays_no_tricks(code: str, text: str) -> None
 
 def test_an_exception_is_one_line() -> None:
     text = HOSTILE[0]
-    code = f"try:\n    raise ValueError({text!r})\nexcept ValueError as e:\n"
+    code = f"try:\n    raise OSError({text!r})\nexcept OSError as e:\n"
     (line,) = logged(f"{code}    log.critical('crashed', exc_info=e)")
     assert "Traceback" in line["exception"]
     assert text in line["exception"]
@@ -67,7 +67,7 @@ def test_an_exception_is_one_line() -> None:
         "log.warning('x', value={'m' * (1 << 20): 1})",
         "log.warning('x', **{'m' * (1 << 20): 1})",
         "logging.getLogger('aiokafka').error('m' * (1 << 20))",
-        "log.critical('x', exc_info=ValueError('m' * (1 << 20)))",
+        "log.critical('x', exc_info=OSError('m' * (1 << 20)))",
     ],
 )
 def test_a_line_has_an_end(code: str) -> None:
@@ -113,7 +113,7 @@ assert len(seldom._seen) == logs.KINDS_MAX
         ("raise error", 1),
         ("t = threading.Thread(target=fail)\nt.start()\nt.join()", 0),
         ("logging.getLogger('kafka').error('login of %s failed', password)", 0),
-        ("log.critical('crashed', exc_info=error, error=repr(error))", 0),
+        ("log.critical('crashed', exc_info=error, error=error)", 0),
         ("log.info('x', options={'sasl_plain_password': password})", 0),
     ],
 )
@@ -121,7 +121,7 @@ def test_no_secret_is_in_a_log_or_a_crash(code: str, exit_code: int) -> None:
     canary = 'canary"pä\\ss'
     begin = f"""
 password = Secret({canary!r}).reveal()
-error = ValueError(password)
+error = OSError(password)
 def fail():
     raise error
 """
