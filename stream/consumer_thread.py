@@ -18,6 +18,7 @@ from mode import Service
 
 from stream.fetching import UNREADABLE, chunks_of, read_in_place, unreadable
 from stream.lease import Lease, Owner
+from stream.loops import watch_loop
 from stream.membership import Membership
 from stream.role import Commit, Partition, takes_records
 
@@ -56,6 +57,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         """Change what is changed in the objects of aiokafka's consumer, before it has joined."""
         await super().on_start()
+        watch_loop(self.thread_loop)
         consumer, owner = self._ensure_consumer(), self.consumer.owner
         settings = owner.settings
         if settings.in_place and takes_records(owner.role):

@@ -14,6 +14,7 @@ from detectors.alert import SEVERITIES, STATUSES
 from detectors.events import REJECT_CODES
 from detectors.monitor import Monitor
 from detectors.panes import UNSET
+from stream.loops import count_tasks
 
 __all__ = ["CONTENT_TYPE", "JudgeSeries", "LearnSeries", "ObserveSeries"]
 
@@ -31,6 +32,8 @@ class _Series:
         self._shares: list[Gauge] = []
         text = "Records handed to the producer and not known to be delivered."
         self.in_flight = self._gauge("deliveries_in_flight", text)
+        text = "Tasks of asyncio that have not ended, of every event loop of the role."
+        self._gauge("asyncio_tasks", text).set_function(count_tasks)
         text = "Records between the log's end and what has been processed."
         self.lag = self._gauge("consumer_lag_records", text, "topic", "partition")
 

@@ -16,6 +16,7 @@ from stream.health import Health
 from stream.judge import JudgeRole
 from stream.lag import watch_lag
 from stream.learn import LearnRole
+from stream.loops import watch_loop
 from stream.memory import (
     judge_bound,
     keep_freed,
@@ -40,7 +41,7 @@ log = structlog.get_logger()
 
 
 class _Observed:
-    """Wrap a role: its web server, and the watch on its lag; its memory bound is told."""
+    """Wrap a role: its web server, and the watch on its lag and tasks; its memory bound is told."""
 
     def __init__(
         self,
@@ -59,6 +60,7 @@ class _Observed:
         return getattr(self._role, name)
 
     async def start(self, flow: Flow) -> None:
+        watch_loop(asyncio.get_running_loop())
         port = await self._health.start(self._port)
         log.info("listening", role=self._role.name, metrics=f"http://127.0.0.1:{port}/metrics")
         await self._role.start(flow)

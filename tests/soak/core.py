@@ -27,7 +27,7 @@ from stream.decode.scan.scanner import Scanner
 from stream.metrics import ObserveSeries
 from stream.records import Records
 from tests.soak.traffic import HEAVY_USER, START_MS, Stencil, Traffic, appended, profile
-from tests.soak.watch import Sample, handles_of
+from tests.soak.watch import WARM_SHARE, Sample, handles_of, shown_in
 
 __all__ = ["METRICS_BYTES_MAX", "Core", "Run", "bounds", "soak"]
 
@@ -136,9 +136,8 @@ class Core:
         gc.collect()
         page = self.series.render()
         assert len(page) <= METRICS_BYTES_MAX, len(page)
-        lines = page.splitlines()
-        series = sum(not line.startswith(b"#") for line in lines)
-        return Sample(events, *handles_of([os.getpid()]), series, state_bytes)
+        shown = shown_in([page.decode()])
+        return Sample(events, *handles_of([os.getpid()]), *shown, state_bytes)
 
 
 def watched(core: Core, events: int, rounds: Iterator[int], tell: Callable[[str], None]) -> Run:
@@ -195,22 +194,23 @@ def feed_round(core: Core, batches: Sequence[Stencil], number: int) -> int:
 
 
 def bounds(events: int, tell: Callable[[str], None]) -> tuple[Run, Counter[str], Counter[str]]:
-    """Decode and run events with names and values without end.
+    """Decode and run events with names and values without end, after a warm-up without any.
 
     Give also what was counted, and what there was to count.
     """
     core = Core(1)
-    traffic = Traffic(PER_SECOND)
+    total = round(events / (1 - WARM_SHARE))
+    traffic = Traffic(PER_SECOND, odd_from=total - events)
 
     def rounds() -> Iterator[int]:
-        for first in range(0, events, BATCH):
+        for first in range(0, total, BATCH):
             times = [traffic.time_ms(i) for i in range(first, first + BATCH)]
             values = traffic.batch(first, BATCH)
             core.feed(0, appended(values, times, core.first(0, BATCH)))
             yield BATCH
 
-    run = watched(core, events, rounds(), tell)
-    core.end(traffic.time_ms(events))
+    run = watched(core, total, rounds(), tell)
+    core.end(traffic.time_ms(total))
     counts = core.counts + core.judged()
     counts["heavy"] = core.in_slice("user", HEAVY_USER)
     return run, counts, traffic.counts

@@ -21,7 +21,7 @@ from stream.reader import read_topic
 from tests import live
 from tests.soak.core import METRICS_BYTES_MAX, PER_SECOND, SAMPLES, Run
 from tests.soak.traffic import Traffic, profile
-from tests.soak.watch import Handles, Sample, handles_of
+from tests.soak.watch import WARM_SHARE, Handles, Sample, handles_of, shown_in
 
 __all__ = ["through_kafka"]
 
@@ -78,9 +78,8 @@ class Watched:
 
     async def sample(self, events: int) -> Sample:
         """Look at the worker's processes, its pages, and its state topic."""
-        lines = [line for page in self.pages() for line in page.splitlines()]
-        series = sum(not line.startswith("#") for line in lines)
-        return Sample(events, *self.handles(), series, await self._state_bytes())
+        shown = shown_in(self.pages())
+        return Sample(events, *self.handles(), *shown, await self._state_bytes())
 
     async def _state_bytes(self) -> int:
         """Add up each partition's larger snapshot: the other slot holds an older one, or none."""
@@ -130,9 +129,13 @@ def kafka(bootstrap: str) -> Iterator[str]:
 async def _load(
     watched: Watched, connection: Connection, prefix: str, load: tuple[int, Any]
 ) -> tuple[Run, Counter[str]]:
-    """Write the events as fast as they are read, and look at the worker now and then."""
+    """Write the events as fast as they are read, and look at the worker now and then.
+
+    Names and values without end come after the warm-up.
+    """
     events, tell = load
-    traffic, sent = Traffic(PER_SECOND), Counter[str]()
+    traffic = Traffic(PER_SECOND, odd_from=round(events * WARM_SHARE))
+    sent = Counter[str]()
     began, samples = time.monotonic(), [await watched.sample(0)]
     async with BatchProducer(connection, TopicNames(prefix).events, PARTITIONS) as producer:
         for first in range(0, events, CHUNK):

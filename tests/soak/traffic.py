@@ -2,6 +2,7 @@
 
 Of every event the user is one of 1,000,000 (one of them has a fifth of the traffic), one feature
 has one of 10,000 names, and now and then the plan or the version is one that nobody has seen.
+Before the event that is the first odd one, they are a few that come again and again.
 """
 
 import re
@@ -28,6 +29,7 @@ NAMES = 10_000
 HEAVY_USER = "u0"
 RING = 1 << 16
 REFERENCE_EVENTS = 30_000
+ORDINARY = 10
 PLANS = ("free", "pro", "team")
 # Seconds with three places: where their 13 digits stand, and what each is worth in milliseconds.
 _TIME = re.compile(rb'"time":([0-9]{10}\.[0-9]{3})')
@@ -38,9 +40,10 @@ _POWERS = 10 ** np.arange(12, -1, -1)
 class Traffic:
     """Write numbered events, so many a second, and count what is odd about them."""
 
-    def __init__(self, per_second: float, seed: int = 1) -> None:
+    def __init__(self, per_second: float, seed: int = 1, odd_from: int = 0) -> None:
         draw = np.random.default_rng(seed)
         self.counts: Counter[str] = Counter()
+        self._odd_from = odd_from
         self._step_ms = 1000 / per_second
         self._amounts = np.exp(draw.normal(3.0, 0.5, RING))
         self._plans = draw.choice(len(PLANS), RING, p=(0.6, 0.3, 0.1)).tolist()
@@ -57,8 +60,10 @@ class Traffic:
         for i in range(first, first + n):
             at = i * 7919 % RING
             heavy = self._heavy[at]
-            user = HEAVY_USER if heavy else f"u{1 + i % (USERS - 1)}"
-            odd_plan, odd_version = i % 97 == 0, i % 1_009 == 0
+            is_odd = i >= self._odd_from
+            number = i if is_odd else i % ORDINARY
+            user = HEAVY_USER if heavy else f"u{1 + number % (USERS - 1)}"
+            odd_plan, odd_version = is_odd and i % 97 == 0, is_odd and i % 1_009 == 0
             plan = f"plan {i}" if odd_plan else PLANS[self._plans[at]]
             counts["heavy"] += heavy
             counts["category"] += odd_plan
@@ -71,7 +76,7 @@ class Traffic:
                     b"v%d" % i if odd_version else b"1",
                     self._amounts[at] * factor,
                     plan.encode(),
-                    i % NAMES,
+                    number % NAMES,
                     user.encode(),
                 )
             )

@@ -1,13 +1,13 @@
 """What a long run is watched for: nothing may grow once it has warmed up."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["MIB", "Handles", "Sample", "handles_of", "problems", "table"]
+__all__ = ["MIB", "WARM_SHARE", "Handles", "Sample", "handles_of", "problems", "shown_in", "table"]
 
 MIB = 1 << 20
 # Of a run's samples, so many are its warm-up.
@@ -31,6 +31,7 @@ class Sample(NamedTuple):
     rss: int
     descriptors: int
     threads: int
+    tasks: int
     series: int
     state_bytes: int
 
@@ -44,6 +45,13 @@ def handles_of(pids: Sequence[int]) -> Handles:
         counts = (len(list((proc / name).iterdir())) for name in ("fd", "task"))
         found.append((pages * _PAGE_BYTES, *counts))
     return Handles(*map(sum, zip(*found, strict=True)))
+
+
+def shown_in(pages: Iterable[str]) -> tuple[int, int]:
+    """Read roles' /metrics: give the tasks that they tell of, and the number of their series."""
+    lines = [line for page in pages for line in page.splitlines() if not line.startswith("#")]
+    found = [line for line in lines if line.startswith("driftline_asyncio_tasks ")]
+    return sum(round(float(line.partition(" ")[2])) for line in found), len(lines)
 
 
 def warmed(samples: Sequence[Sample]) -> list[Sample]:
@@ -66,7 +74,7 @@ def problems(samples: Sequence[Sample], rss_max: int, slope_max: int) -> list[st
         found.append(f"RSS grew by {grown / MIB:.1f} MiB, {rss_max / MIB:.0f} are allowed")
     if (risen := slope_bytes(warm)) > slope_max:
         found.append(f"RSS rises by {risen / MIB:.1f} MiB over the run")
-    for name in ("descriptors", "threads", "series"):
+    for name in ("descriptors", "threads", "tasks", "series"):
         counts = [getattr(s, name) for s in warm]
         # A connection that comes and goes is no leak, nor is a pool that starts a thread late.
         allowed = max(counts[: len(counts) // 2]) + _LATE.get(name, 0)
@@ -83,11 +91,11 @@ def table(name: str, samples: Sequence[Sample], seconds: float) -> str:
     """Write a run as a table: after the warm-up, at the end, and the largest in between."""
     warm = warmed(samples)
     most = Sample(*(max(column) for column in zip(*warm, strict=True)))
-    form = "{:<12}{:>12}{:>10}{:>13}{:>9}{:>9}{:>13}"
-    heads = ("", "events", "RSS MiB", "descriptors", "threads", "series", "state bytes")
+    form = "{:<12}{:>12}{:>10}{:>13}{:>9}{:>7}{:>8}{:>13}"
+    heads = ("", "events", "RSS MiB", "descriptors", "threads", "tasks", "series", "state bytes")
     lines = [f"{name}: {warm[-1].events:,} events in {seconds:.0f} s", form.format(*heads)]
     for label, s in (("warmed up", warm[0]), ("at the end", warm[-1]), ("at most", most)):
-        figures = (f"{s.events:,}", f"{s.rss / MIB:.1f}", *s[2:5], f"{s.state_bytes:,}")
+        figures = (f"{s.events:,}", f"{s.rss / MIB:.1f}", *s[2:6], f"{s.state_bytes:,}")
         lines.append(form.format(label, *figures))
     lines.append(f"RSS slope over the run: {slope_bytes(warm) / MIB:+.2f} MiB")
     return "\n".join(lines) + "\n"
