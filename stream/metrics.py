@@ -2,13 +2,19 @@
 
 A series whose labels are known beforehand is there from the start, at 0: else what counts the
 first alert would be born with it, and `increase()` would not see it.
+
+A page is at most 1 MiB: a gauge by topic and partition, or by model, shows as many of them as
+192 KiB hold, and the rest as one, `__other__`; gauges by partition of the summaries, 1,000 at
+most, have less than that together with all else.
 """
 
-from collections.abc import Iterable
-from itertools import product
+from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate, product
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
 
 from detectors.alert import SEVERITIES, STATUSES
 from detectors.events import REJECT_CODES
@@ -23,25 +29,93 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
+# Of a gauge whose labels nothing else bounds; and of a line, beside what its labels say.
+GAUGE_BYTES_MAX = 192 << 10
+_LINE_BYTES = 128
+_OTHER = "__other__"
+
+
+class _ManyGauges(Collector):
+    """Show a gauge by labels, first come, as far as there is room, and of the rest the worst.
+
+    So a rule that asks for the worst of all stays right.
+    """
+
+    def __init__(
+        self, name: str, text: str, labels: tuple[str, ...], worst: Callable[..., float]
+    ) -> None:
+        self._about = (f"driftline_{name}", text, None, labels)
+        self._others = [_OTHER] * len(labels)
+        self._worst = worst
+        self._values: dict[tuple[str, ...], float] = {}
+
+    def set(self, labels: tuple[str, ...], value: float) -> None:
+        """Set the gauge of these labels."""
+        self._values[labels] = value
+
+    def remove(self, labels: tuple[str, ...]) -> None:
+        """Take the gauge of these labels away."""
+        del self._values[labels]
+
+    def clear(self) -> None:
+        """Take all away."""
+        self._values.clear()
+
+    def folded(self) -> int:
+        """Count the labels that are not shown by themselves."""
+        return len(self._values) - self._shown()
+
+    def _shown(self) -> int:
+        """Count the labels that there is room for."""
+        ends = accumulate(_LINE_BYTES + sum(map(_bytes_of, labels)) for labels in self._values)
+        return sum(end <= GAUGE_BYTES_MAX for end in ends)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Give the samples."""
+        family = GaugeMetricFamily(*self._about)
+        shown, ordered = self._shown(), list(self._values.items())
+        for labels, value in ordered[:shown]:
+            family.add_metric(labels, value)
+        if rest := [value for _, value in ordered[shown:]]:
+            family.add_metric(self._others, self._worst(rest))
+        yield family
+
+
+def _bytes_of(label: str) -> int:
+    """Count the bytes of a label as it is written."""
+    return len(label.encode(errors="replace")) + sum(map(label.count, '"\\\n'))
+
+
 class _Series:
     """Hold one role's registry."""
 
     def __init__(self) -> None:
         """Register what every role has."""
         self.registry = CollectorRegistry()
-        self._shares: list[Gauge] = []
+        self._shares: list[Gauge | _ManyGauges] = []
+        text = "Label values that are shown as one, `__other__`, by series."
+        self._folded = self._gauge("labels_folded", text, "series")
         text = "Records handed to the producer and not known to be delivered."
         self.in_flight = self._gauge("deliveries_in_flight", text)
         text = "Tasks of asyncio that have not ended, of every event loop of the role."
         self._gauge("asyncio_tasks", text).set_function(count_tasks)
         text = "Records between the log's end and what has been processed."
-        self.lag = self._gauge("consumer_lag_records", text, "topic", "partition")
+        self.lag = self._many("consumer_lag_records", text, ("topic", "partition"), max)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"driftline_{name}", text, labels, registry=self.registry)
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"driftline_{name}", text, labels, registry=self.registry)
+
+    def _many(
+        self, name: str, text: str, labels: tuple[str, ...], worst: Callable[..., float]
+    ) -> _ManyGauges:
+        """Register a gauge whose labels nothing else bounds."""
+        gauges = _ManyGauges(name, text, labels, worst)
+        self.registry.register(gauges)
+        self._folded.labels(f"driftline_{name}").set_function(gauges.folded)
+        return gauges
 
     def _share(self, name: str, text: str, *labels: str) -> Gauge:
         """Register a gauge of what this worker holds now and another may hold next."""
@@ -63,9 +137,9 @@ class _Series:
         """Set a partition's lag; None takes it away."""
         topic, partition = tp[0], str(tp[1])
         if records is None:
-            self.lag.remove(topic, partition)
+            self.lag.remove((topic, partition))
         else:
-            self.lag.labels(topic, partition).set(records)
+            self.lag.set((topic, partition), records)
 
     def render(self) -> bytes:
         """Write all series in Prometheus' text format."""
@@ -91,14 +165,15 @@ class ObserveSeries(_Series):
         text = "Partitions not read on, because the slowest is too far behind."
         self.held = self._gauge("partitions_held", text)
         self.summary_bytes = counter("summary_bytes", "Bytes of parts sent to the summaries.")
-        self.watermark = self._share(
-            "watermark_timestamp_seconds", "W of a partition, in event time.", "topic", "partition"
-        )
+        text = "W of a partition, in event time."
+        where = ("topic", "partition")
+        self.watermark = self._many("watermark_timestamp_seconds", text, where, min)
+        self._shares.append(self.watermark)
 
     def show(self, tp: tuple[str, int], w_ms: int) -> None:
         """Set a partition's watermark, once there is one."""
         if w_ms != UNSET:
-            self.watermark.labels(*tp).set(w_ms / 1000)
+            self.watermark.set((tp[0], str(tp[1])), w_ms / 1000)
 
 
 class JudgeSeries(_Series):
@@ -115,7 +190,8 @@ class JudgeSeries(_Series):
         for told in (self.alerts, self.incidents):
             self._begin(told, product(STATUSES, SEVERITIES))
         text = "Incidents that opened in the last 7 days, in units of what is accepted."
-        self.budget_spent = share("alarm_budget_spent", text, "model")
+        self.budget_spent = self._many("alarm_budget_spent", text, ("model",), max)
+        self._shares.append(self.budget_spent)
         self.metrics = counter("metric_records", "Metric records published.")
         self.snapshots = counter("snapshots", "Snapshots written to the state topic.")
         where = "partition"
@@ -143,7 +219,7 @@ class JudgeSeries(_Series):
         self.open.labels(partition).set(sum(len(j.life.open) for j in judges))
         self.incidents_open.labels(partition).set(sum(len(j.life.incidents.open) for j in judges))
         for judge in judges:
-            self.budget_spent.labels(judge.profile.model).set(judge.budget_spent)
+            self.budget_spent.set((judge.profile.model,), judge.budget_spent)
         self.pending_bytes.labels(partition).set(monitor.pending_bytes)
         horizon = monitor.order.horizon()
         if horizon != UNSET:

@@ -4,6 +4,7 @@ import asyncio
 
 import msgspec
 import pytest
+from scraped import samples
 
 from stream.config import Config
 from stream.connection import Connection
@@ -86,11 +87,16 @@ class Full(OneStops):
 
     hours = 1
     told: frozenset[str] = frozenset()
+    gauged: frozenset[tuple[float, int]] = frozenset()
 
     def _look(self) -> None:
         super()._look()
         roles = [member.role for member in self.processes.living("judge")]
         type(self).told |= {role.why_not_ready() for role in roles} - {""}
+        for role in roles:
+            shown = samples(role.series.render(), "driftline_pending_bytes")
+            full = [(str(tp.partition), role._benches[tp].monitor) for tp in role._full]
+            type(self).gauged |= {(shown[where,], one.pending_bytes) for where, one in full}
 
     def heal(self) -> None:
         NarrowJudge.bytes_max = 1 << 30
@@ -107,6 +113,10 @@ def test_a_full_judge_holds_and_says_so_and_goes_on_where_it_was(
     assert differences(outcome) == []
     assert any("s.summaries" in why and "for s.events[2]" in why for why in Full.told)
     assert all("judge.pending_bytes_max" in why for why in Full.told)
+    # A judge that is full applies nothing, so the gauge shows what waits to the byte.
+    assert Full.gauged
+    assert all(shown == waits > 0 for shown, waits in Full.gauged)
+    assert max(Full.gauged) == (Full.most_bytes, Full.most_bytes)
     # What one fetch had brought comes on top.
     assert Full.most_bytes < 20_000 < unbounded_bytes()
 

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
 
-from prometheus_client.parser import text_string_to_metric_families
+from scraped import samples
 
 from stream.judge import JudgeRole
 from stream.metrics import JudgeSeries
@@ -20,9 +20,7 @@ PARTITIONS = CONFIG.kafka.summaries_partitions, CONFIG.kafka.events_partitions
 
 
 def shown(role: Role, name: str) -> list[tuple[str, ...]]:
-    families = text_string_to_metric_families(role.series.render().decode())
-    samples = [sample for family in families for sample in family.samples]
-    return [tuple(sample.labels.values()) for sample in samples if sample.name == name]
+    return list(samples(role.series.render(), name))
 
 
 @dataclass

@@ -92,7 +92,7 @@ class Core:
             self.series.folded.labels(kind).inc(values)
         for code, records in header.rejected.items():
             self.series.rejects.labels(code).inc(records)
-        self.series.watermark.labels(header.topic, header.partition).set(header.w_after / 1000)
+        self.series.show((header.topic, header.partition), header.w_after)
         for entry in pane.entries:
             add_cell(entry.data, self._layout, self._moments)
 
