@@ -54,8 +54,8 @@ class _ManyGauges(Collector):
         self._values[labels] = value
 
     def remove(self, labels: tuple[str, ...]) -> None:
-        """Take the gauge of these labels away."""
-        del self._values[labels]
+        """Take the gauge of these labels away, if there is one."""
+        self._values.pop(labels, None)
 
     def clear(self) -> None:
         """Take all away."""

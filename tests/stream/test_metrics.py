@@ -42,6 +42,7 @@ def judge(spent: dict[str, float]) -> JudgeSeries:
     for partition in range(SUMMARIES_PARTITIONS):
         models = dict([*spent.items()][partition::SUMMARIES_PARTITIONS])
         series.show(str(partition), monitor(models))
+        series.show_wait(str(partition), 12_345.678_901)
         series.show_lag((f"{PREFIX}.summaries", partition), 10**12)
     return series
 
