@@ -89,6 +89,8 @@ class Writer:
             "metrics": lambda: self._object(("revenue",), lambda: pick(NUMBER)),
         }
         types |= {name: draw() for name, draw in singles.items() if maybe()}
+        if maybe(0.03):
+            types[pick(("time", "model"))] = pa.null()
         if maybe(0.2):
             types["trace"] = pa.list_(pa.int8())
         return dict(self.rng.sample(list(types.items()), len(types)))
@@ -117,7 +119,7 @@ class Writer:
         value: Any
         if name == "time":
             value = self._time(of, odd)
-        elif name == "model":
+        elif name == "model" and not pa.types.is_null(of):
             value = rng.choice(["", None, long, "toys"] if odd else ["shop", "shop", "Klasse ä"])
         elif name == "trace":
             value = []
@@ -149,7 +151,7 @@ class Writer:
         if odd:
             far = [scans.RECORD_MS + 60_001, 0, -1, 10**12 * 5, 253_402_300_800_000]
             milliseconds = self.rng.choice([None, *far])
-        if milliseconds is None:
+        if milliseconds is None or pa.types.is_null(of):
             return None
         if pa.types.is_timestamp(of):
             per = PER_SECOND[of.unit]

@@ -19,6 +19,8 @@ __all__ = ["Finding", "Tally", "case", "fuzz", "peak_bytes", "shares", "table"]
 DECODE_BYTES_MAX = 16 << 20
 CASE_SECONDS_MAX = 10.0
 MEASURED_EVERY = 997
+# What is larger is measured each time.
+SMALL_BYTES_MAX = 16 << 10
 # An event is what strangers send; the rest is written by driftline.
 WEIGHTS = {"event": 4.0}
 
@@ -50,7 +52,7 @@ def case(decoder: Decoder, seed: int, number: int) -> bytes:
 
 
 def fuzz(decoder: Decoder, seed: int, numbers: Sequence[int]) -> Tally:
-    """Run cases of one decoder; the memory of every thousandth is measured.
+    """Run cases of one decoder; the memory of every thousandth, and of each large one, is measured.
 
     Raises
     ------
@@ -68,7 +70,7 @@ def fuzz(decoder: Decoder, seed: int, numbers: Sequence[int]) -> Tally:
             raise Finding(decoder.name, seed, number, content, repr(error)) from error
         if taken > CASE_SECONDS_MAX:
             raise Finding(decoder.name, seed, number, content, f"took {taken:.1f} s")
-        if number % MEASURED_EVERY == 0:
+        if number % MEASURED_EVERY == 0 or len(content) > SMALL_BYTES_MAX:
             peak = peak_bytes(decoder, content)
             if peak > DECODE_BYTES_MAX:
                 raise Finding(decoder.name, seed, number, content, f"took {peak} bytes")

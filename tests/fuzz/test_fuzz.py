@@ -3,6 +3,7 @@
 import random
 import time
 import zlib
+from contextlib import nullcontext
 
 import numpy as np
 import orjson
@@ -16,7 +17,16 @@ from stream.decode.times import text_ms
 from stream.records import Records
 from tests import scans
 from tests.fuzz import campaign
-from tests.fuzz.campaign import DECODE_BYTES_MAX, Finding, case, fuzz, peak_bytes, shares, table
+from tests.fuzz.campaign import (
+    DECODE_BYTES_MAX,
+    SMALL_BYTES_MAX,
+    Finding,
+    case,
+    fuzz,
+    peak_bytes,
+    shares,
+    table,
+)
 from tests.fuzz.decoders import ACCEPTED, DECODERS, Decoder
 from tests.fuzz.scans import BATCH, batch, fuzz_scans
 from tests.fuzz.sites import FUZZED, TRUSTED, entered, sites, sites_in
@@ -135,6 +145,17 @@ def test_a_finding_names_the_case_and_how_to_run_it_again(content: bytes, what: 
         fuzz(decoder, 1, range(2))
     assert content.hex() in str(found.value)
     assert "python -m tests.fuzz --seed 1 --only broken --case 0" in str(found.value)
+
+
+def test_a_large_case_is_measured_whatever_its_number() -> None:
+    def run(_: bytes) -> str:
+        bytearray(17 << 20)
+        return ACCEPTED
+
+    for size, found in ((SMALL_BYTES_MAX, False), (SMALL_BYTES_MAX + 1, True)):
+        decoder = Decoder("broken", lambda _, size=size: bytes(size), run)
+        with pytest.raises(Finding, match=r"took 17\d+ bytes") if found else nullcontext():
+            fuzz(decoder, 1, range(1, 3))
 
 
 def test_a_case_that_is_slow_twice_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,7 +68,8 @@ class Page:
         self, dictionaries: dict[int, bytes], book: ProfileBook, latest_ms: int
     ) -> Scanned | None:
         """Check all columns, and give what the profile in force wants."""
-        times_ms = self._times(self._schema.named["time"])
+        time = self._schema.named.get("time")
+        times_ms = None if time is None else self._times(time)
         if times_ms is None or not self._sound(dictionaries):
             return None
         first_ms, last_ms = int(times_ms.min()), int(times_ms.max())

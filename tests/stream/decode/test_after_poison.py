@@ -1,6 +1,9 @@
 """After each poison a five-sigma shift is still detected, with the alerts of a log without it."""
 
 import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -18,8 +21,13 @@ from detectors.panes import Part
 from detectors.policy import Policy
 from detectors.profile import Profile
 from stream.backtest import Backtest
-from stream.config import Config
+from stream.batching import batch_of
+from stream.config import Config, KafkaConfig
 from stream.decode.json_events import Decoded, decode
+from stream.decode.scan.scanner import Scanner
+from stream.records import Records
+from tests import scans
+from tests.arrow_poison import REFUSED, TAKEN
 
 # The records of poison have been judged at this time (test_json_agreement.py).
 START_MS = 1_795_435_200_500
@@ -27,6 +35,7 @@ N = 900
 SHIFT = 600
 BATCH = 100
 PANE_MS = 30_000
+ARROW = Config(limits=scans.LIMITS, kafka=KafkaConfig(require_append_time=False))
 SHELL = {"version": "1", "prediction": 0.5, "id": "a", "latency_seconds": 0.01}
 
 
@@ -64,13 +73,9 @@ def clean(first: int) -> Decoded:
     return decode(contents[first:end], np.array(times[first:end]), Limits())
 
 
-def alerts(poison: list[bytes | None]) -> tuple[list[bytes], dict[str, int], int]:
-    """Judge the log with a poison before the shift; give alerts, reject counts, records read."""
+def batches(poison: list[bytes | None]) -> Iterator[Batch]:
+    """Decode the log, with poison before the shift."""
     contents, times = values()
-    book = logs.book(profile())
-    observer, monitor = Observer(("events", 0, 1), book, PANE_MS), Monitor(book, logs.SEMANTICS)
-    found: list[bytes] = []
-    rejected: dict[str, int] = {}
     offset = 0
     for first in range(0, N, BATCH):
         decoded, records = clean(first), times[first : first + BATCH]
@@ -79,7 +84,7 @@ def alerts(poison: list[bytes | None]) -> tuple[list[bytes], dict[str, int], int
             batch = [*poison, *contents[first : first + BATCH]]
             decoded = decode(batch, np.array(records), Limits())
         size = len(records)
-        taken = Batch(
+        yield Batch(
             offsets=np.arange(offset, offset + size),
             record_ms=np.array(records),
             ticks=np.zeros(size, np.bool_),
@@ -89,16 +94,41 @@ def alerts(poison: list[bytes | None]) -> tuple[list[bytes], dict[str, int], int
             reject_codes=decoded.reject_codes,
         )
         offset += size
-        for pane in observer.feed(taken):
+
+
+def arrow_batches(message: bytes) -> Iterator[Batch]:
+    """Decode the log, with an Arrow message before the shift."""
+    for batch in batches([]):
+        offset = int(batch.offsets[0])
+        if offset < SHIFT:
+            yield batch
+            continue
+        if offset == SHIFT:
+            log = Records.of_values([message], SHIFT)
+            log.times_ms[:] = START_MS
+            yield batch_of(log, ARROW, Scanner(logs.book(profile()), ARROW.limits))
+        yield replace(batch, offsets=batch.offsets + 1)
+
+
+def alerts(batches: Iterable[Batch]) -> tuple[list[bytes], dict[str, int], int]:
+    """Judge a log; give alerts, reject counts, rows read."""
+    book = logs.book(profile())
+    observer, monitor = Observer(("events", 0, 1), book, PANE_MS), Monitor(book, logs.SEMANTICS)
+    found: list[bytes] = []
+    rejected: dict[str, int] = {}
+    read = 0
+    for batch in batches:
+        read += len(batch.offsets)
+        for pane in observer.feed(batch):
             rejected |= pane.header.rejected
             effects = monitor.apply(Part(pane.header, pane.entries))
             found += [encode(effect) for effect in effects if isinstance(effect, Alert)]
-    return found, rejected, offset
+    return found, rejected, read
 
 
 @cache
 def without_poison() -> list[bytes]:
-    found, rejected, read = alerts([])
+    found, rejected, read = alerts(batches([]))
     assert (rejected, read) == ({}, N)
     assert any(b'"channel":"feature:amount"' in alert for alert in found)
     return found
@@ -112,9 +142,24 @@ POISON = {
 @pytest.mark.parametrize("name", POISON)
 def test_a_shift_after_poison_has_the_alerts_of_a_log_without(name: str) -> None:
     value, code = POISON[name]
-    found, rejected, read = alerts([value])
+    found, rejected, read = alerts(batches([value]))
     assert without_poison() == found
     assert ({code: 1}, N + 1) == (rejected, read)
+
+
+# Rows that are taken are of a model without a profile.
+MESSAGES = {
+    f"{code}-{name}": (make, [code]) for code, of in REFUSED.items() for name, make in of.items()
+} | {name: (make, codes) for name, (make, _, codes) in TAKEN.items()}
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_a_shift_after_an_arrow_message_has_the_alerts_of_a_log_without(name: str) -> None:
+    make, codes = MESSAGES[name]
+    found, rejected, read = alerts(arrow_batches(make()))
+    assert without_poison() == found
+    rows = TAKEN[name][1] if name in TAKEN else 0
+    assert (dict(Counter(codes)), N + len(codes) + rows) == (rejected, read)
 
 
 TABLE = {f"{code}-{name}": (value, code) for (code, name), value in CSV_POISON.items()} | LARGE_CSV
@@ -155,6 +200,6 @@ def test_a_shift_after_poison_in_a_table_has_the_alerts_of_one_without(
 def test_poison_that_did_harm_would_be_noticed() -> None:
     """An event in its place that is no poison, and moves what the detector sees."""
     harm = [json.dumps(SHELL | {"time": values()[1][SHIFT] / 1000, "model": "shop"}).encode()] * 500
-    found, rejected, _ = alerts(harm)
+    found, rejected, _ = alerts(batches(harm))
     assert rejected == {}
     assert without_poison() != found

@@ -4,7 +4,6 @@ import random
 import struct
 from hashlib import sha256
 from itertools import pairwise
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -13,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.events import ARROW_ROWS_MAX, Limits, Reject
+from detectors.events import Limits, Reject
 from detectors.learning import arrived_in
 from detectors.observe import Batch, Observer, Pane
 from detectors.panes import Clock
@@ -25,11 +24,10 @@ from stream.decode.strict import RejectedError
 from stream.records import Records
 from stream.role import Partition
 from tests import arrows, scans
+from tests.arrow_poison import GOOD
 
 PANE_MS = 10_000
 CONFIG = Config(limits=scans.LIMITS, kafka=KafkaConfig(require_append_time=False))
-TIME = pa.array([scans.RECORD_MS - 1] * 3, pa.timestamp("ms", "UTC"))
-GOOD: dict[str, Any] = {"time": TIME, "model": ["shop"] * 3}
 
 
 def records(values: list[bytes], first: int = 0) -> Records:
@@ -78,108 +76,6 @@ def test_most_rows_come_as_columns_and_few_of_them_are_refused() -> None:
     codes = {code for one in found for code in one.reject_codes}
     assert codes >= {"model_missing", "time_range", "time_future", "number_range", "field_type"}
     assert sum(len(one.events) for one in found) > 50
-
-
-def with_bodies_compressed() -> bytes:
-    rows = pa.RecordBatch.from_pydict(GOOD | {"latency_seconds": [0.0] * 3})
-    return arrows.stream([rows], compression="zstd")
-
-
-def with_deltas() -> bytes:
-    kind = pa.dictionary(pa.int8(), pa.string())
-    rows = [
-        pa.RecordBatch.from_pydict({"time": TIME[:2], "model": pa.array(m, kind)})
-        for m in (["shop", "a"], ["shop", "b"])
-    ]
-    rows[1] = (
-        rows[1]
-        .set_column(
-            1, "model", pa.DictionaryArray.from_arrays([0, 2], pa.array(["shop", "a", "b"]))
-        )
-        .cast(rows[0].schema)
-    )
-    return arrows.stream(rows, emit_dictionary_deltas=True)
-
-
-def deep() -> bytes:
-    nested = pa.array([{"a": {"b": {"c": {"d": 1}}}}] * 3)
-    return arrows.message(GOOD | {"features": nested})
-
-
-def wide() -> bytes:
-    rows = 60_000
-    features = pa.StructArray.from_arrays([pa.nulls(rows)] * 20, [str(i) for i in range(20)])
-    metrics = pa.StructArray.from_arrays([pa.nulls(rows)] * 20, [str(i) for i in range(20)])
-    columns = {"time": pa.nulls(rows, pa.float64()), "model": pa.nulls(rows, pa.string())}
-    return arrows.message(columns | {"features": features, "metrics": metrics})
-
-
-def nested(features: Any) -> bytes:
-    return arrows.message(GOOD | {"features": features})
-
-
-LONG = pa.DictionaryArray.from_arrays([0, 0, 0], ["x" * 65])
-REFUSED = {
-    "arrow": {
-        "mark alone": lambda: b"\xff" * 4,
-        "marks": lambda: b"\xff" * 400,
-        "cut": lambda: arrows.message(GOOD)[:-100],
-        "more behind the end": lambda: arrows.message(GOOD) + b"\0",
-        "compressed": with_bodies_compressed,
-        "a delta": with_deltas,
-        "two schemas": lambda: arrows.message(GOOD)[:-8] * 2,
-        "lists": lambda: nested(pa.array([{"a": [1]}] * 3)),
-        "bytes": lambda: arrows.message(GOOD | {"id": pa.array([b"a"] * 3)}),
-        "decimals": lambda: arrows.message(
-            GOOD | {"label": pa.array([1] * 3).cast(pa.decimal128(19))}
-        ),
-        "twice": lambda: arrows.stream(
-            [pa.RecordBatch.from_arrays([TIME, TIME, TIME], ["time", "time", "model"])]
-        ),
-    },
-    "empty": {
-        "no rows": lambda: arrows.message({"time": TIME[:0], "model": pa.array([], "string")})
-    },
-    "time_type": {
-        "no zone": lambda: arrows.message(GOOD | {"time": TIME.cast(pa.timestamp("ms"))}),
-        "a flag": lambda: arrows.message(GOOD | {"time": [True] * 3}),
-    },
-    "time_missing": {"no time": lambda: arrows.message({"model": ["shop"]})},
-    "model_missing": {"no model": lambda: arrows.message({"time": TIME})},
-    "field_type": {
-        "model": lambda: arrows.message(GOOD | {"model": [1] * 3}),
-        "metric": lambda: arrows.message(GOOD | {"metrics": pa.array([{"a": "x"}] * 3)}),
-    },
-    "features_type": {"a number": lambda: nested([1.0] * 3)},
-    "segments_type": {"a text": lambda: arrows.message(GOOD | {"segments": ["x"] * 3})},
-    "prediction_type": {"a flag": lambda: arrows.message(GOOD | {"prediction": [True] * 3})},
-    "depth": {"deep": deep},
-    "limit": {
-        "dictionary": lambda: arrows.message(GOOD | {"id": LONG}),
-        "features": lambda: nested(pa.array([{str(i): 1 for i in range(21)}] * 3)),
-        "name": lambda: nested(pa.array([{"x" * 65: 1}] * 3)),
-        "rows": lambda: arrows.message(
-            {"time": pa.nulls(ARROW_ROWS_MAX + 1), "model": pa.nulls(ARROW_ROWS_MAX + 1)}
-        ),
-        "cells": wide,
-        "batches": lambda: arrows.stream([pa.RecordBatch.from_pydict(GOOD)] * 65),
-        "metadata": lambda: arrows.stream(
-            [pa.RecordBatch.from_pydict(GOOD).replace_schema_metadata({"a": "x" * 300_000})]
-        ),
-    },
-    "too_large": {"bytes": lambda: arrows.message(GOOD | {"id": ["x" * 3 * 2**20] * 3})},
-}
-
-
-@pytest.mark.parametrize(
-    ("code", "name"), [(code, name) for code, cases in REFUSED.items() for name in cases]
-)
-def test_a_message_that_is_no_events_is_one_reject(code: str, name: str) -> None:
-    value = REFUSED[code][name]()
-    assert value[:4] == b"\xff" * 4
-    found = batch(value)
-    assert (found.reject_codes, found.reject_rows.tolist(), found.accepted) == ([code], [0], 0)
-    assert not found.of_one
 
 
 def test_a_message_of_those_columns_is_taken() -> None:
