@@ -164,11 +164,11 @@ def sending(entries: int) -> Run:
 
 
 def pane_dropped() -> tuple[Account, str]:
-    return live(sending(0)), f"model shop of summaries/{HOME}: judged + late + unjudged"
+    return live(sending(0)), place(middle())
 
 
 def pane_applied_twice() -> tuple[Account, str]:
-    return live(sending(2)), f"model shop of summaries/{HOME}: judged + late + unjudged"
+    return live(sending(2)), place(middle())
 
 
 def w_off_by_one() -> tuple[Account, str]:
@@ -230,6 +230,7 @@ def test_it_names_the_place_of(name: str) -> None:
     account, where = fault()
     verdict = judged(account)
     assert any(where in one for one in verdict.differences), (where, verdict.first)
+    assert "more" not in "".join(one for one in verdict.differences if "unjudged" in one)
     if events_lost is not None:
         assert verdict.lost == events_lost
     if events_doubled is not None:

@@ -8,7 +8,8 @@ counted, against the log itself:
     accepted = partials + unprofiled            for each pane, over all summaries partitions
     partials = judged + late + unjudged         for each model, where its judge stands
 
-A judge counts by model and not by partition: so the last line does, too.  Of what the judges have
+A judge counts by model and not by partition: so the last line does, too, and names the panes that
+would explain what is missing or too many (`tests/suspects.py`).  Of what the judges have
 not applied yet, nothing is asked for; what is there all the same must be right.  A comparison
 that had nothing to compare is a difference.
 """
@@ -27,6 +28,7 @@ from detectors.monitor import MonitorState
 from detectors.panes import Part, decode_part
 from stream.checkpoint import pack
 from tests.differing import differing
+from tests.suspects import suspects
 
 __all__ = ["KINDS", "Account", "Applied", "LogFacts", "Source", "Verdict", "applied_of", "verify"]
 
@@ -110,7 +112,8 @@ def verify(live: Account, undisturbed: Account, log: Mapping[Source, LogFacts]) 
         verdict.differences += _compared(kind, (live, undisturbed), applied, verdict.compared)
     verdict.differences += _panes_balance(parts, live.told["rejects"], log, verdict.compared)
     _count_panes(parts, expected, applied, verdict)
-    _count_models(parts, live.states, applied, verdict)
+    metrics = live.told["metrics"], undisturbed.told["metrics"]
+    _count_models((parts, metrics), live.states, applied, verdict)
     for kind in KINDS[2:]:
         verdict.differences += _compared(kind, (live, undisturbed), applied, verdict.compared)
     states = list(_states(live.states, undisturbed.states, verdict.compared))
@@ -240,9 +243,13 @@ def _count_panes(
 
 
 def _count_models(
-    parts: Mapping[Any, Part], states: list[MonitorState], applied: Applied, verdict: Verdict
+    told: tuple[Mapping[Any, Part], tuple[Mapping[Any, bytes], Mapping[Any, bytes]]],
+    states: list[MonitorState],
+    applied: Applied,
+    verdict: Verdict,
 ) -> None:
     """Count the events that the judges have lost or doubled, by model."""
+    parts, metrics = told
     sent: Counter[tuple[int, str]] = Counter()
     for place, part in parts.items():
         if part.header.o < applied.get(place[3], {}).get(place[:2], 0):
@@ -263,9 +270,10 @@ def _count_models(
             verdict.lost += max(0, theirs - ours)
             verdict.doubled += max(0, ours - theirs)
             if ours != theirs:
+                here = {place: part for place, part in parts.items() if place[3] == number}
                 verdict.differences.append(
                     f"model {model} of summaries/{number}: judged + late + unjudged: "
-                    f"{ours}, not {theirs}"
+                    f"{ours}, not {theirs}{suspects(model, ours - theirs, here, metrics)}"
                 )
 
 

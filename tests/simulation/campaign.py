@@ -21,6 +21,7 @@ class Seed(NamedTuple):
 
     number: int
     steps: int
+    idle_steps: int
     records: int
     faults: Counter[str]
     deaths: Counter[str]
@@ -32,7 +33,13 @@ def _one(number: int) -> Seed:
     cluster = outcome.cluster
     records = sum(len(outcome.records(topic)) for topic in cluster.partitions)
     return Seed(
-        number, outcome.steps, records, cluster.faults, outcome.deaths, differences(outcome)
+        number,
+        outcome.steps,
+        outcome.idle_steps,
+        records,
+        cluster.faults,
+        outcome.deaths,
+        differences(outcome),
     )
 
 
@@ -48,7 +55,7 @@ def attempt(number: int) -> Seed:
     try:
         return next(seeds([number]))
     except Exception:  # noqa: BLE001  a bug in a role may be any exception
-        return Seed(number, 0, 0, Counter(), Counter(), traceback.format_exc().splitlines())
+        return Seed(number, 0, 0, 0, Counter(), Counter(), traceback.format_exc().splitlines())
 
 
 def _drop(*_: object) -> structlog.typing.ProcessorReturnValue:
@@ -64,8 +71,9 @@ def table(done: Sequence[Seed]) -> str:
         deaths.update(one.deaths)
     lines = [
         f"seeds                        {len(done):>12,}",
-        f"steps                        {sum(one.steps for one in done):>12,}",
-        f"fewest steps of a seed       {min((one.steps for one in done), default=0):>12,}",
+        f"batches taken                {sum(one.steps for one in done):>12,}",
+        f"idle calls                   {sum(one.idle_steps for one in done):>12,}",
+        f"fewest batches of a seed     {min((one.steps for one in done), default=0):>12,}",
         f"records in the log           {sum(one.records for one in done):>12,}",
         *(f"{name:28} {count:>12,}" for name, count in faults.most_common()),
         f"processes that ended so      {deaths.total():>12,}",

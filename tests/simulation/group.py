@@ -94,7 +94,9 @@ class Member:
         self.role = role
         self.owned: tuple[Partition, ...] = ()
         self.lease = no_lease()
+        # Batches taken, and calls without one.
         self.steps = 0
+        self.idle_steps = 0
         self.deaf_until = 0.0
         self.leaving = False
         self._gate = asyncio.Lock()
@@ -218,4 +220,4 @@ class Member:
             async with self._gate:
                 if self.lease.position and not self.leaving:
                     await self.role.idle()
-                    self.steps += 1
+                    self.idle_steps += 1

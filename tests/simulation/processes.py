@@ -27,6 +27,7 @@ class Processes:
         self.deaths: Counter[str] = Counter()
         self.broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.steps = 0
+        self.idle_steps = 0
         self.over = False
         self._makers = makers
         self._running: dict[asyncio.Task[None], tuple[str, Member]] = {}
@@ -74,6 +75,7 @@ class Processes:
         """Restart what died; the group notices after the session timeout."""
         kind, member = self._running.pop(task)
         self.steps += member.steps
+        self.idle_steps += member.idle_steps
         error = None if task.cancelled() else task.exception()
         if member.leaving and not task.cancelled() and error is None:
             return

@@ -16,10 +16,11 @@ from stream.judge import JudgeRole
 from stream.observe import ObserveRole
 from stream.outbox import Outbox
 from stream.role import Commit, Partition
+from tests.simulation import world
 from tests.simulation.campaign import seeds
 from tests.simulation.faults import KINDS
 from tests.simulation.oracle import differences
-from tests.simulation.world import Plan, run
+from tests.simulation.world import CONFIG, Plan, run
 
 SEEDS = 300
 STEPS_MIN = 500
@@ -48,6 +49,20 @@ def test_without_faults_nothing_differs_and_the_lag_is_one_pane(seed: int, ticks
     assert differences(outcome) == []
     assert outcome.lag_panes <= 1
     assert not outcome.deaths
+
+
+class CommitsLate(JudgeRole):
+    """Commit behind the pane before the last one of each partition."""
+
+    def durable(self) -> Mapping[Partition, Commit]:
+        late = 2 * CONFIG.kafka.events_partitions
+        done = super().durable()
+        return {tp: Commit(max(0, c.offset - late), c.metadata) for tp, c in done.items()}
+
+
+def test_two_panes_of_lag_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world, "SETTLE_SECONDS", 60.0)
+    assert run(Plan(0, faults=False, judge=CommitsLate)).lag_panes >= 2
 
 
 def test_a_seed_gives_the_same_run_twice() -> None:

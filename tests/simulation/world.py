@@ -12,6 +12,7 @@ import msgspec
 from aiokafka import TopicPartition
 
 from detectors.monitor import MonitorState
+from detectors.panes import decode_header
 from stream.checkpoint import Checkpoints, Restored
 from stream.config import Config, DetectConfig, JudgeConfig, KafkaConfig, TimeConfig
 from stream.control import config_record, profile_record
@@ -71,6 +72,7 @@ class Outcome:
     snapshots: list[Restored | None]
     lag_panes: int
     steps: int
+    idle_steps: int
     deaths: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -149,8 +151,15 @@ class World:
         if broken.done():
             broken.result()
         snapshots, processes = await self._snapshots(), self.processes
-        steps, deaths = processes.steps, processes.deaths
-        return Outcome(self.cluster, self._plan, snapshots, playing.result(), steps, deaths)
+        return Outcome(
+            self.cluster,
+            self._plan,
+            snapshots,
+            playing.result(),
+            processes.steps,
+            processes.idle_steps,
+            processes.deaths,
+        )
 
     async def _play(self) -> int:
         for kind, count in (("observe", 3), ("judge", 2)):
@@ -204,8 +213,10 @@ class World:
             behind = max(behind, now - r_ms // 1000 // PANE_SECONDS)
         for tp in judge.partitions:
             commit = judge.commits.get(tp)
-            left = self.cluster.read(TopicPartition(*tp), commit.offset if commit else 0, 10)
-            behind = max(behind, 2 * (len(left) > 2 * CONFIG.kafka.events_partitions))
+            left = self.cluster.read(TopicPartition(*tp), commit.offset if commit else 0, 1_000)
+            headers = [decode_header(record.value or b"") for record in left]
+            panes = {(one.topic, one.partition, one.a, one.number) for one in headers}
+            behind = max([behind, *Counter(pane[:2] for pane in panes).values()])
         return behind
 
     async def _snapshots(self) -> list[Restored | None]:
