@@ -23,6 +23,7 @@ from tests.simulation.oracle import differences
 from tests.simulation.world import CONFIG, Plan, run
 
 SEEDS = 300
+# Of batches taken; idle calls are counted apart.
 STEPS_MIN = 500
 # A judge may not write a snapshot before the events end.
 MISSING_MAX = 1

@@ -31,7 +31,7 @@ from tests.simulation.processes import Processes
 
 __all__ = ["AHEAD_PANES", "CONFIG", "NAMES", "PANE_SECONDS", "Outcome", "Plan", "World", "run"]
 
-EVENTS = 700
+EVENTS = 1_000
 PANE_SECONDS = 15
 AHEAD_PANES = 2
 QUIET_SECONDS = 200.0

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from functools import cache
 from hashlib import blake2b
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,17 +22,25 @@ from hypothesis import strategies as st
 
 from detectors.alert import encode
 from detectors.monitor import Monitor
-from detectors.observe import Observer
+from detectors.observe import Observer, Pane
 from detectors.panes import Clock, Part
 from detectors.profile import ProfileBook, load, render
+from stream.batching import batch_of, runs
 from stream.checkpoint import pack
+from stream.config import Config, KafkaConfig
+from stream.decode.scan.scanner import Scanner
+from stream.packing import packed
+from stream.records import Records
 from stream.routing import parts_of
 from tests import logs
+from tests.live import as_json
 from tests.logs import SEMANTICS, Record, Shift
 
 ROOT = Path(__file__).parents[2]
 PARTITIONS, SUMMARIES = 3, 2
 EVENTS = 1_500
+ARROW_ROWS = 40
+BYTES = Config(kafka=KafkaConfig(require_append_time=False))
 LATE, ROGUE = 11, 7
 GIVEN = "DRIFTLINE_TEST_GIVEN"
 LATE_MS, ROGUE_MS = 600_000, 30_000
@@ -129,12 +138,63 @@ def undisturbed() -> Outcome:
     return judged(orders)
 
 
+def in_bytes(partition: int, rows: int) -> list[Pane]:
+    """Observe a partition as a worker does: its events as JSON, or in Arrow messages of `rows`."""
+    held, spread = book(), log()[partition]
+    observer, scanner = (
+        Observer(("events", partition, PARTITIONS), held, logs.PANE_MS),
+        Scanner(held, BYTES.limits),
+    )
+    values: list[tuple[bytes, int, bool]] = []
+    for ticks, run in groupby(spread, key=lambda record: record.tick):
+        some = list(run)
+        if ticks or not rows:
+            values += [(as_json(r.event) if r.event else b"", r.record_ms, ticks) for r in some]
+            continue
+        for first in range(0, len(some), rows):
+            few = some[first : first + rows]
+            (message,) = packed([as_json(r.event) for r in few if r.event], rows, BYTES.limits)
+            values.append((message, few[-1].record_ms, False))
+    records = Records.of_values([value for value, _, _ in values])
+    records.times_ms[:] = [time_ms for _, time_ms, _ in values]
+    records.ticks[:] = [tick for _, _, tick in values]
+    batches = [batch_of(run, BYTES, scanner) for run in runs(records)]
+    assert sum(len(piece.rows) for batch in batches for piece in batch.scanned) > 0.9 * sum(
+        batch.accepted for batch in batches
+    )
+    return [pane for batch in batches for pane in observer.feed(batch)]
+
+
+@cache
+def told_of_bytes(rows: int) -> list[bytes]:
+    """Give what an undisturbed run says of records as bytes."""
+    panes = [pane for partition in range(PARTITIONS) for pane in in_bytes(partition, rows)]
+    return [
+        part.encode() for pane in panes for parts in parts_of(pane, SUMMARIES) for part in parts
+    ]
+
+
 def digest() -> str:
-    """Hash all of what an undisturbed run says."""
+    """Hash all of what an undisturbed run says, of events, of JSON and of Arrow messages."""
     found = blake2b(digest_size=16)
-    for one in (*undisturbed().said, *undisturbed().states):
+    for one in (*undisturbed().said, *undisturbed().states, *map(told_of_bytes, (0, ARROW_ROWS))):
         found.update(b"\n".join(one))
     return found.hexdigest()
+
+
+def test_json_that_is_scanned_gives_the_parts_of_its_events() -> None:
+    panes = [
+        observed(partition, (0, Clock()), [len(log()[partition])])
+        for partition in range(PARTITIONS)
+    ]
+    expected = [p.encode() for some in panes for one, _ in some for parts in one for p in parts]
+    assert told_of_bytes(0) == expected
+
+
+def test_arrow_messages_hold_the_events_of_their_log() -> None:
+    events = sum(record.event is not None for records in log() for record in records)
+    accepted = sum(p.header.accepted for n in range(PARTITIONS) for p in in_bytes(n, ARROW_ROWS))
+    assert accepted == events
 
 
 class Life(NamedTuple):
