@@ -12,7 +12,7 @@ from detectors.profile import Profile, ProfileBook
 from detectors.summary.cells import Cell
 from stream.config import Config
 from stream.connection import connection_of
-from stream.control import Control
+from stream.control import read_control
 from stream.ledger import read_ledger
 from stream.names import TopicNames
 from stream.pushing import push_profile
@@ -59,9 +59,7 @@ async def accept(config: Config, start: str) -> Acceptance:
             "there is nothing to accept."
         )
     connection, names = connection_of(config.kafka), TopicNames(config.kafka.prefix)
-    control = Control(connection, names.control)
-    await control.start()
-    await control.stop()
+    control = await read_control(connection, names.control)
     profile, known = _in_force(control.book, alerts[0])
     chosen = [_stream(profile, alert) for alert in alerts]
     # The youngest change of all: before it, not all of them had their new level.

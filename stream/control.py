@@ -31,6 +31,7 @@ __all__ = [
     "effective_from",
     "profile_record",
     "quarantine_record",
+    "read_control",
 ]
 
 _AGE_SECONDS = 0.5
@@ -233,3 +234,13 @@ class Control:
                 f"The {record.kind} of {record.effective_from} in {self._topic} is a later "
                 f"version's ({error}): run the newer driftline."
             ) from error
+
+
+async def read_control(connection: Connection, topic: str) -> Control:
+    """Give what the control topic holds now, and disconnect."""
+    control = Control(connection, topic)
+    try:
+        await control.start()
+    finally:
+        await control.stop()
+    return control

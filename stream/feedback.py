@@ -13,7 +13,7 @@ from detectors.errors import ConfigError
 from detectors.policy import budget_per_week
 from stream.config import Config
 from stream.connection import connection_of
-from stream.control import Control
+from stream.control import read_control
 from stream.ledger import Found, Ledger, read_ledger
 from stream.names import TopicNames
 from stream.outbox import Outbox
@@ -98,9 +98,7 @@ async def read_spent(config: Config) -> list[Spent]:
     connection, names = connection_of(config.kafka), TopicNames(config.kafka.prefix)
     ledger = await read_ledger(config)
     latest = await asyncio.to_thread(watermarks, connection, names)
-    control = Control(connection, names.control)
-    await control.start()
-    await control.stop()
+    control = await read_control(connection, names.control)
     accepted = budget_per_week(config.policy.alarm_budget)
     return spent(ledger, control.book.models, accepted, max(latest.values(), default=0))
 

@@ -64,9 +64,11 @@ def _batch(events: Sequence[Event]) -> Any:
     columns: dict[str, Any] = {
         "time": pa.array([e.time_ms for e in events], pa.timestamp("ms", "UTC")),
         "model": pa.array([e.model for e in events], _TEXT),
-        "weight": pa.array([e.weight for e in events], pa.int16()),
-        "id": pa.array([e.id for e in events], pa.string()),
     }
+    if any(e.weight != 1 for e in events):
+        columns["weight"] = pa.array([e.weight for e in events], pa.int16())
+    if any(e.id is not None for e in events):
+        columns["id"] = pa.array([e.id for e in events], pa.string())
     singles = ("version", "label", "latency_seconds")
     found = {name: _column([getattr(e, name) for e in events]) for name in singles}
     parts = {

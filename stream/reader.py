@@ -25,6 +25,7 @@ class PrivateReader:
         self._connection = connection
         self._partition = TopicPartition(topic, partition)
         self._since_ms = since_ms
+        self._consumer: Any = None
 
     async def start(self) -> None:
         """Connect, and begin at the partition's first record."""
@@ -48,8 +49,9 @@ class PrivateReader:
         return [record async for record in self.records()]
 
     async def stop(self) -> None:
-        """Disconnect."""
-        await self._consumer.stop()
+        """Disconnect, if it ever came to a connection."""
+        if self._consumer is not None:
+            await self._consumer.stop()
 
     async def __aenter__(self) -> Self:
         """Connect for the length of an `async with` block."""

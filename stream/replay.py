@@ -21,7 +21,7 @@ from detectors.profile import Profile, ProfileBook
 from stream.batching import batch_of, runs
 from stream.config import Config, semantics_of
 from stream.connection import Connection, connection_of
-from stream.control import Control
+from stream.control import read_control
 from stream.decode.scan.scanner import Scanner
 from stream.fetching import parses_in_place
 from stream.judging import Judging, Totals
@@ -108,9 +108,7 @@ class Replay:
         counts = await asyncio.to_thread(partition_counts, connection, asked)
         self._book, epochs = ProfileBook(), Epochs(semantics_of(self._config))
         if self._names.control in counts:
-            control = Control(connection, self._names.control)
-            await control.start()
-            await control.stop()
+            control = await read_control(connection, self._names.control)
             self._book, epochs = control.book, control.epochs or epochs
             self.quarantined = control.quarantined
             self._config = control.config_for(self._config)

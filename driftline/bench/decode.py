@@ -20,7 +20,7 @@ import orjson
 
 from detectors.events import Limits
 from detectors.profile import ProfileBook
-from driftline.bench.events import FEATURES, arrow_messages, events
+from driftline.bench.events import FEATURES, events
 from driftline.bench.options import Options
 from driftline.bench.place import Wanted, fitted
 from driftline.bench.results import Ratio, Result, Told, interleaved
@@ -28,6 +28,7 @@ from stream.config import Config
 from stream.decode.json_events import decode
 from stream.decode.scan.scanner import Scanner
 from stream.decode.strict import decode_strict
+from stream.packing import packed
 from stream.records import Records
 
 __all__ = ["Batch", "arrow", "contenders", "run"]
@@ -51,7 +52,7 @@ def run(options: Options, told: Told) -> Result:
     batches = [Batch(part, Records.of_values(part)) for part in parts]
     measures = {name: _measure(each, batches) for name, each in contenders().items()}
     for rows in _ARROW_ROWS:
-        messages = [Records.of_values([value]) for value in arrow_messages(values, rows)]
+        messages = [Records.of_values([value]) for value in packed(values, rows, Limits())]
         measures[f"arrow {rows:,}"] = _measure(arrow(), messages)
     rounds = tuple(interleaved(measures, options.rounds, told))
     mean_bytes = sum(map(len, values)) / len(values)

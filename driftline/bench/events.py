@@ -1,12 +1,11 @@
 """The events of the benches: seeded, in the native format, about 420 bytes each."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
-import pyarrow as pa
 
 __all__ = [
     "COUNTRIES",
@@ -15,7 +14,6 @@ __all__ = [
     "MODEL",
     "START",
     "Shape",
-    "arrow_messages",
     "events",
 ]
 
@@ -75,31 +73,6 @@ def events(
             )
             for i, row in enumerate(numbers.tolist())
         ]
-
-
-def arrow_messages(values: Sequence[bytes], rows: int) -> list[bytes]:
-    """Write events as Arrow messages of so many rows, repeated texts as dictionaries.
-
-    >>> len(arrow_messages(next(events(5, seed=7)), 2))
-    3
-    """
-    text = pa.dictionary(pa.int32(), pa.string())
-    found = []
-    for first in range(0, len(values), rows):
-        events = [orjson.loads(value) for value in values[first : first + rows]]
-        columns = {name: [event[name] for event in events] for name in events[0]}
-        segments = pa.struct([(name, text) for name in events[0]["segments"]])
-        columns["time"] = pa.array(
-            [datetime.fromisoformat(time) for time in columns["time"]], pa.timestamp("ms", "UTC")
-        )
-        columns["model"] = pa.array(columns["model"], text)
-        columns["segments"] = pa.array(columns["segments"], segments)
-        batch = pa.RecordBatch.from_pydict(columns)
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, batch.schema) as stream:
-            stream.write_batch(batch)
-        found.append(sink.getvalue().to_pybytes())
-    return found
 
 
 def _segments(draw: np.random.Generator, n: int, stores: int) -> list[dict[str, Any]]:

@@ -10,9 +10,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from detectors.events import Limits
 from detectors.fit import fit
 from detectors.profile import Profile
-from driftline.bench.events import START, Shape, arrow_messages, events
+from driftline.bench.events import START, Shape, events
 from driftline.bench.log import EventLog, event_log
 from driftline.bench.processes import Bench, core_to_pin
 from driftline.bench.results import Told
@@ -22,6 +23,7 @@ from stream.connection import connection_of
 from stream.decode.json_events import decode
 from stream.fitting import fit_options
 from stream.names import TopicNames
+from stream.packing import packed
 from stream.pushing import push_profile
 from stream.topics import prepare_topics
 
@@ -76,7 +78,7 @@ class Place(NamedTuple):
         if wanted.events:
             chunks = events(wanted.events, wanted.seed, shape=wanted.shape)
             if wanted.arrow_rows:
-                chunks = (arrow_messages(chunk, wanted.arrow_rows) for chunk in chunks)
+                chunks = (list(packed(chunk, wanted.arrow_rows, Limits())) for chunk in chunks)
             self.log.fill(chunks, show, wanted.compression)
 
     def command(self, role: str) -> list[str]:

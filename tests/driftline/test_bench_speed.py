@@ -8,10 +8,11 @@ import pytest
 from typer.testing import CliRunner
 
 from detectors.errors import ConfigError, DriftlineError
+from detectors.events import Limits
 from driftline.bench import decode, detectors, environments
 from driftline.bench.emission import drifting, timed
 from driftline.bench.environments import NotRunError, environment
-from driftline.bench.events import FEATURES, Shape, arrow_messages, events
+from driftline.bench.events import FEATURES, Shape, events
 from driftline.bench.gate import Checked, baseline_of, check, read_baseline
 from driftline.bench.latency import Seen, quantiles
 from driftline.bench.libraries import Window
@@ -23,6 +24,7 @@ from driftline.bench.totals import check_totals, true_totals
 from driftline.bench_names import BENCHES as NAMES
 from driftline.cli import app
 from stream.decode.json_events import decode as decode_events
+from stream.packing import packed
 from stream.records import Records
 
 QUIET = Told(lambda _: None, lambda _: None)
@@ -157,7 +159,7 @@ def test_every_decoder_of_the_bench_takes_every_event() -> None:
     assert {name: each(batch) for name, each in decode.contenders().items()} == dict.fromkeys(
         ("scanner", "typed", "strict", "orjson", "msgspec"), 50
     )
-    messages = [Records.of_values([value]) for value in arrow_messages(values, 20)]
+    messages = [Records.of_values([value]) for value in packed(values, 20, Limits())]
     assert list(map(decode.arrow(), messages)) == [20, 20, 10]
 
 
