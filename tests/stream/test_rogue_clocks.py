@@ -25,7 +25,7 @@ EVENTS, PARTITIONS, SUMMARIES = 450, 3, 2
 CONFIG = Config()
 FUTURE_MS = CONFIG.limits.max_future_seconds * 1_000
 DAY_MS = 86_400_000
-BUCKET_MS = 10_000
+BUCKET_MS = logs.profile().bucket_ms
 # How far W before a pane may be behind a record of it: the pane, the silence before a record that
 # ends one and before one that moves W, and what the log's events are behind their records.
 BEHIND_W_MS = PANE_MS + 2 * TICK_MS + 1_000
