@@ -36,7 +36,7 @@ from stream.access import EVERY, Need
 START_SECONDS_MAX = 90.0
 STOP_SECONDS_MAX = 20.0
 ADMIN = "admin"
-USERS = ("observe", "judge", "emit", "emitter", "alerts", "backtest", "push", "nobody")
+USERS = ("observe", "judge", "learn", "emit", "emitter", "alerts", "backtest", "push", "nobody")
 
 _PROPERTIES = """\
 process.roles=broker,controller

@@ -74,11 +74,14 @@ def apart(stage: Stage) -> None:
 
 def mixed(stage: Stage) -> None:
     """Do a little of everything."""
-    stage.fault("kill -9 of an observe", lambda: stage.fleet.kill_role("observe"), kills=1)
     stage.fault("kill -9 after a snapshot", stage.kill_after_snapshot, kills=1)
     stage.fault("burst of 3 kills", lambda: _burst(stage), kills=3)
     stage.fault("broker stopped 6 s", lambda: stage.stop_broker(6))
     stage.zombie("judge")
+
+
+def stop(stage: Stage) -> None:
+    """Stop one of two workers by SIGTERM."""
     stage.fault("SIGTERM", lambda: stage.fleet.stop(stage.fleet.workers[0]))
 
 
@@ -91,4 +94,8 @@ FULL = (
     Scenario("stops", stops, 60_000, panes_again_max=6),
     Scenario("apart", apart, 40_000, workers=("observe", "judge", "observe", "judge")),
 )
-SHORT = (Scenario("mixed", mixed, 60_000),)
+SHORT = (
+    Scenario("mixed", mixed, 40_000),
+    # Both workers are stopped, the second one at the end.
+    Scenario("stop", stop, 6_000, workers=("", ""), panes_again_max=2),
+)
