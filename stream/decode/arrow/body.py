@@ -14,9 +14,10 @@ from stream.decode.arrow.frames import Table
 from stream.decode.arrow.kernels import BIT, VIEWS
 from stream.decode.arrow.leaves import NOTHING, STRUCT, TEXT, Leaves
 
-__all__ = ["BITS", "Body", "bodies_of", "body_of", "schema_frame", "texts_of"]
+__all__ = ["BITS", "Bodies", "Body", "bodies_of", "body_of", "schema_frame", "texts_of"]
 
 _MARK: Final = 0xFFFFFFFF
+_END: Final = struct.pack("<Ii", _MARK, 0)
 _V5: Final = 4
 _DICTIONARY, _BATCH = 2, 3
 BITS: Final = {BIT: 1} | {view: 8 * int(name[1]) for view, name in enumerate(VIEWS)}
@@ -56,40 +57,67 @@ def schema_frame(value: bytes) -> bytes:
     return value[8 : 8 + size]
 
 
-def bodies_of(value: bytes, schema: bytes) -> tuple[_Frame, dict[int, bytes]] | None:
-    """Split what follows a schema into one batch, and dictionaries by their numbers before it."""
-    at, dictionaries, batch = 8 + len(schema), {}, None
+class Bodies(NamedTuple):
+    """Hold what follows a schema: one batch, dictionaries by their numbers, all their frames."""
+
+    batch: _Frame
+    dictionaries: dict[int, bytes]
+    frames: list[bytes]
+
+
+def bodies_of(value: bytes, schema: bytes) -> Bodies | None:
+    """Split what follows a schema into one batch, and dictionaries before it."""
+    at, dictionaries, frames, batch = 8 + len(schema), {}, [], None
     while at < len(value):
-        mark, size = struct.unpack_from("<Ii", value, at)
-        if mark == _MARK and size == 0 and at + 8 == len(value):
+        if at + 8 == len(value) and value[at:] == _END:
             break
-        if batch is not None or mark != _MARK or not 0 < size <= len(value) - at - 8:
+        part = _part(value, at) if batch is None else None
+        if part is None or part.number in dictionaries:
             return None
-        data = value[at + 8 : at + 8 + size]
-        message = Table.root(data)
-        body, length = at + 8 + size, message.number(3, "<q")
-        if message.number(0, "<h") != _V5 or not 0 <= length <= len(value) - body or body % 8:
-            return None
-        if message.vector(4)[1]:
-            return None
-        kind, header = message.number(1, "<B"), message.table(2)
-        if header is None or kind not in {_DICTIONARY, _BATCH}:
-            return None
-        if kind == _BATCH:
-            batch = _Frame(header, data, body, length)
+        frames.append(part.frame.data)
+        end = part.frame.body + part.frame.size
+        if part.number is None:
+            batch = part.frame
         else:
-            number = header.number(0, "<q")
-            if number in dictionaries:
-                return None
-            dictionaries[number] = value[at : body + length]
-        at = body + length
-    return None if batch is None or at > len(value) else (batch, dictionaries)
+            dictionaries[part.number] = value[at:end]
+        at = end
+    return None if batch is None else Bodies(batch, dictionaries, frames)
+
+
+class _Part(NamedTuple):
+    """Hold a frame of a batch, or of the dictionary of that number."""
+
+    number: int | None
+    frame: _Frame
+
+
+def _part(value: bytes, at: int) -> _Part | None:
+    """Read the frame at a place; None where it is neither, or does not lie in the message."""
+    mark, size = struct.unpack_from("<Ii", value, at)
+    if mark != _MARK or not 0 < size <= len(value) - at - 8:
+        return None
+    body = at + 8 + size
+    data = value[at + 8 : body]
+    message = Table.root(data)
+    kind, header, length = message.number(1, "<B"), message.table(2), message.number(3, "<q")
+    plain = message.number(0, "<h") == _V5 and not message.vector(4)[1] and not body % 8
+    if header is None or not plain or not 0 <= length <= len(value) - body:
+        return None
+    is_dictionary = kind == _DICTIONARY
+    batch = header.table(1) if is_dictionary else header
+    if batch is None or kind not in {_DICTIONARY, _BATCH}:
+        return None
+    number = header.number(0, "<q") if is_dictionary else None
+    return _Part(number, _Frame(batch, data, body, length))
 
 
 def body_of(frame: _Frame, leaves: Leaves, rows_max: int) -> Body | None:
     """Find the buffers of a batch, and check that each is as long as its rows need."""
     found = _places(frame, len(leaves.all), leaves.buffers)
     if found is None or not 0 < found.rows <= rows_max:
+        return None
+    nothing = [leaf.node for leaf in leaves.all if leaf.kind == NOTHING]
+    if (found.nulls[nothing] != found.rows).any():
         return None
     return found if (found.sizes >= _needed(leaves, found)).all() else None
 

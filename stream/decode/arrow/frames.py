@@ -42,7 +42,7 @@ class Table:
         (number,) = struct.unpack_from(form, self._data, at)
         return int(number)
 
-    def _find(self, index: int) -> int:
+    def place(self, index: int) -> int:
         """Give where a field is; 0 where it is absent."""
         slot = 4 + 2 * index
         offset = self._number("<H", self._vtable + slot) if slot + 2 <= self._size else 0
@@ -50,17 +50,17 @@ class Table:
 
     def number(self, index: int, form: str) -> int:
         """Give a number of the table itself; 0 where it is absent."""
-        at = self._find(index)
+        at = self.place(index)
         return self._number(form, at) if at else 0
 
     def table(self, index: int) -> "Table | None":
         """Give a part of the table."""
-        at = self._find(index)
+        at = self.place(index)
         return Table(self._data, at + self._number("<I", at)) if at else None
 
     def vector(self, index: int) -> tuple[int, int]:
         """Give where a vector's elements begin, and how many there are; (0, 0) if absent."""
-        at = self._find(index)
+        at = self.place(index)
         if not at:
             return 0, 0
         at += self._number("<I", at)

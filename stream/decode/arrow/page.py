@@ -16,6 +16,7 @@ from stream.decode.arrow import kernels
 from stream.decode.arrow.body import BITS, Body, texts_of
 from stream.decode.arrow.kernels import BIT
 from stream.decode.arrow.leaves import NOTHING, TEXT, Leaf, Leaves
+from stream.decode.arrow.structure import Verified
 from stream.decode.arrow.wanted import Names, Wanted, is_number, is_text, wanted_of
 from stream.decode.times import TIME_MAX_MS, TIME_MIN_MS, numbers_ms
 
@@ -37,6 +38,7 @@ class Schema:
         """Know nothing but the leaves yet."""
         self.leaves = leaves
         self.named = {leaf.name: leaf for leaf in leaves.all if leaf.kind != NOTHING}
+        self.verified = Verified()
         self._forget()
 
     def _forget(self) -> None:

@@ -4,6 +4,7 @@ What is given here is what the slow way would give; in any doubt nothing is give
 message.  A schema is taken from the slow way once that has read events of it.
 """
 
+import contextlib
 import struct
 from typing import Final
 
@@ -30,13 +31,17 @@ class QuickReader:
         self._schemas: dict[bytes, Schema | None] = {}
 
     def learn(self, value: bytes) -> None:
-        """Take the schema of a message that the slow way has read events of."""
+        """Take the schema of a message that the slow way has read events of, and its structures."""
         schema = schema_frame(value)
         if schema not in self._schemas:
             if len(self._schemas) >= _SCHEMAS_MAX:
                 self._schemas.clear()
             leaves = leaves_of(schema)
             self._schemas[schema] = None if leaves is None else Schema(leaves)
+        known = self._schemas[schema]
+        with contextlib.suppress(struct.error):  # it need not be one that is read here
+            if known is not None and (bodies := bodies_of(value, schema)):
+                known.verified.take(bodies.frames)
 
     def read(self, value: bytes, latest_ms: int) -> Scanned | None:
         """Give the rows of a message, none later than `latest_ms`; None in any doubt."""
@@ -46,12 +51,12 @@ class QuickReader:
             frame = schema_frame(value)
             schema = self._schemas.get(frame)
             found = None if schema is None else bodies_of(value, frame)
-            if schema is None or found is None:
+            if schema is None or found is None or not schema.verified.holds(found.frames):
                 return None
-            body = body_of(found[0], schema.leaves, self._limits.arrow_rows)
+            body = body_of(found.batch, schema.leaves, self._limits.arrow_rows)
             if body is None or body.rows * len(schema.leaves.all) > _CELLS_MAX:
                 return None
             page = Page(value, schema, body, self._limits)
-            return page.scanned(found[1], self._book, latest_ms)
+            return page.scanned(found.dictionaries, self._book, latest_ms)
         except (struct.error, UnicodeDecodeError):
             return None

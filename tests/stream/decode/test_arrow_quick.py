@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from detectors.observe import Scanned
 from stream.decode.arrow import kernels
+from stream.decode.arrow.body import schema_frame
 from stream.decode.arrow.reader import ArrowReader
+from stream.decode.strict import RejectedError
 from tests import arrows, scans
 
 
@@ -37,6 +39,37 @@ def test_plain_messages_are_mostly_taken() -> None:
     assert sum(piece is not None for piece in found) > 30
     folded = sum(piece.folded.sum(axis=0) for piece in found if piece is not None)
     assert (np.asarray(folded) > 0).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_bit_of_what_follows_the_schema_gives_what_the_slow_way_gives(seed: int) -> None:
+    """Whether a message is taken may not depend on what was read before it."""
+    value = taken(seed)
+    reader = ArrowReader(scans.book(), scans.LIMITS)
+    reader.read(value, scans.RECORD_MS)
+    first = 8 + len(schema_frame(value))
+    differs = 0
+    for at in range(first, len(value)):
+        damaged = bytearray(value)
+        damaged[at] ^= 1 << random.Random(at).randrange(8)
+        quick = reader.quick.read(bytes(damaged), arrows.LATEST_MS)
+        try:
+            slow = reader.read_slowly(bytes(damaged), scans.RECORD_MS)
+        except RejectedError:
+            assert quick is None, at
+            differs += 1
+        else:
+            arrows.assert_quick_is_right(quick, slow)
+    assert differs > 100
+
+
+def taken(seed: int) -> bytes:
+    """Draw a message that the quick way takes, with dictionaries."""
+    rng = random.Random(seed)
+    while True:
+        value = arrows.PlainWriter(rng).made(5).value
+        if both(value) is not None and value.count(b"\xff\xff\xff\xff") > 3:
+            return value
 
 
 ROWS = 500
