@@ -26,7 +26,7 @@ def stall_seconds_max(time: TimeConfig) -> float:
     >>> stall_seconds_max(TimeConfig()), stall_seconds_max(TimeConfig(tick_seconds=60))
     (60.0, 180.0)
     """
-    return max(_SECONDS, _STEPS * max(time.pane_seconds, time.tick_seconds))
+    return max(_SECONDS, float(_STEPS * max(time.pane_seconds, time.tick_seconds)))
 
 
 class _Stall:
