@@ -1,4 +1,4 @@
-"""Run a campaign from the command line; exit 1 with the case at the first finding."""
+"""Run a campaign from the command line; exit 1 with the case that each decoder fails at."""
 
 import argparse
 import sys
@@ -27,21 +27,24 @@ def main() -> None:
         sys.stdout.write(f"{content!r}\n{chosen[0].outcome(content)}\n")
         return
     sys.stdout.write(f"seed {given.seed}\n")
-    tallies = []
+    tallies, findings = [], []
     for decoder in chosen:
         count = shares(chosen, given.cases)[decoder.name]
         try:
             tallies.append(fuzz(decoder, given.seed, range(count)))
         except Finding as finding:
-            sys.exit(str(finding))
-        sys.stderr.write(f"{decoder.name}: {count} cases done\n")
+            findings.append(str(finding))
+        else:
+            sys.stderr.write(f"{decoder.name}: {count} cases done\n")
     if tallies:
         sys.stdout.write(table(tallies))
     if given.only in {None, NAME}:
         try:
             sys.stdout.write(fuzz_scans(given.seed, range(-(-given.records // BATCH))))
         except Finding as finding:
-            sys.exit(str(finding))
+            findings.append(str(finding))
+    if findings:
+        sys.exit("\n".join(findings))
 
 
 if __name__ == "__main__":
