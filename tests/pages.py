@@ -1,7 +1,6 @@
 """What a judge's pages say while something is away: looked at a few times a second."""
 
 import re
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -9,7 +8,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from itertools import groupby
-from typing import NamedTuple, Self
+from typing import NamedTuple
+
+from tests.looking import PAUSE_SECONDS, Looking
 
 __all__ = ["Look", "Seen", "lag_of", "stuck_of"]
 
@@ -23,25 +24,16 @@ class Look(NamedTuple):
     in_flight: float
 
 
-class Seen:
+class Seen(Looking):
     """Look at a judge's pages in a thread of its own."""
 
     def __init__(self, port: int) -> None:
+        super().__init__()
         self.looks: list[Look] = []
         self._port = port
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join(30)
-
-    def _run(self) -> None:
-        while not self._over.wait(0.25):
+    def look_on(self) -> None:
+        while not self.over.wait(PAUSE_SECONDS):
             # A judge that is starting again has no pages.
             with suppress(OSError):
                 self.looks.append(self._look())

@@ -2,22 +2,21 @@
 
 import contextlib
 import math
-import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from stream.names import TopicNames
+from tests.looking import PAUSE_SECONDS, Looking
 
 __all__ = ["Gauge", "Sample"]
 
 PARTITIONS = 4
 PANE_MS = 2_000
-_PAUSE_SECONDS = 0.25
 _REQUEST_MS = 5_000
 # A dead worker's partitions are this many seconds behind before anybody could tell.
 _HOLD_SECONDS = 7.0
@@ -39,26 +38,17 @@ class Sample(NamedTuple):
     state_end: int
 
 
-class Gauge:
+class Gauge(Looking):
     """Look at the groups of a prefix in a thread of its own."""
 
     def __init__(self, bootstrap: str, prefix: str) -> None:
+        super().__init__()
         self.samples: list[Sample] = []
         self._names = TopicNames(prefix)
         self._bootstrap = bootstrap
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join(30)
-
-    def _run(self) -> None:
-        while not self._over.is_set():
+    def look_on(self) -> None:
+        while not self.over.is_set():
             with contextlib.suppress(KafkaError, OSError):
                 admin = KafkaAdminClient(
                     bootstrap_servers=self._bootstrap, request_timeout_ms=_REQUEST_MS
@@ -67,9 +57,9 @@ class Gauge:
                     bootstrap_servers=self._bootstrap, request_timeout_ms=_REQUEST_MS
                 )
                 with contextlib.closing(admin), contextlib.closing(consumer):
-                    while not self._over.wait(_PAUSE_SECONDS):
+                    while not self.over.wait(PAUSE_SECONDS):
                         self.samples.append(self._look(admin, consumer))
-            self._over.wait(_PAUSE_SECONDS)
+            self.over.wait(PAUSE_SECONDS)
 
     def _look(self, admin: KafkaAdminClient, consumer: KafkaConsumer) -> Sample:
         names = self._names

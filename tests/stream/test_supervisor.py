@@ -133,7 +133,9 @@ def test_roles_end_when_their_supervisor_is_killed(tmp_path: Path) -> None:
         eventually(lambda: started(tmp_path, "more") != [], "both run")
         process.kill()
         roles = started(tmp_path, "more") + started(tmp_path, "always")
+        assert len(roles) == 2
         eventually(lambda: not any(map(is_alive, roles)), "both have ended")
+    assert not any(map(is_alive, roles))
 
 
 def test_without_a_supervisor_nobody_hears_what_is_asked_for() -> None:

@@ -19,7 +19,7 @@ from stream.decode.strict import RejectedError
 from tests import arrows, scans
 
 
-def both(value: bytes) -> Scanned | None:
+def assert_both_agree(value: bytes) -> Scanned | None:
     """Read a message of a schema that is known; require both ways to agree."""
     reader = ArrowReader(scans.book(), scans.LIMITS)
     slow = reader.read(value, scans.RECORD_MS)
@@ -30,12 +30,12 @@ def both(value: bytes) -> Scanned | None:
 
 @given(st.integers(0, 2**32), st.integers(1, 70))
 def test_whatever_is_taken_is_what_the_slow_way_takes(seed: int, rows: int) -> None:
-    both(arrows.PlainWriter(random.Random(seed)).made(rows).value)
+    assert_both_agree(arrows.PlainWriter(random.Random(seed)).made(rows).value)
 
 
 def test_plain_messages_are_mostly_taken() -> None:
     rng = random.Random(3)
-    found = [both(arrows.PlainWriter(rng).made(50).value) for _ in range(100)]
+    found = [assert_both_agree(arrows.PlainWriter(rng).made(50).value) for _ in range(100)]
     assert sum(piece is not None for piece in found) > 30
     folded = sum(piece.folded.sum(axis=0) for piece in found if piece is not None)
     assert (np.asarray(folded) > 0).all()
@@ -68,7 +68,7 @@ def taken(seed: int) -> bytes:
     rng = random.Random(seed)
     while True:
         value = arrows.PlainWriter(rng).made(5).value
-        if both(value) is not None and value.count(b"\xff\xff\xff\xff") > 3:
+        if assert_both_agree(value) is not None and value.count(b"\xff\xff\xff\xff") > 3:
             return value
 
 
@@ -115,12 +115,12 @@ LEFT = {
 
 @pytest.mark.parametrize("name", TAKEN)
 def test_a_plain_message_is_taken(name: str) -> None:
-    assert both(TAKEN[name]()) is not None
+    assert assert_both_agree(TAKEN[name]()) is not None
 
 
 @pytest.mark.parametrize("name", LEFT)
 def test_a_message_in_doubt_is_left_whole(name: str) -> None:
-    assert both(LEFT[name]()) is None
+    assert assert_both_agree(LEFT[name]()) is None
 
 
 def test_a_dictionary_that_changes_is_read_again() -> None:
