@@ -94,10 +94,10 @@ class ObserveRole:
         self, commits: Mapping[Partition, Commit | None]
     ) -> Mapping[Partition, int | None]:
         """Begin each partition where its commit says, with the clock the commit carries."""
-        starts: dict[Partition, int | None] = {}
         now = asyncio.get_running_loop().time()
         self._bisect_until = now + BISECT_SECONDS if is_bisecting() else now
         self._observers, self._durable, self._polled_ms = {}, {}, {}
+        self.series.forget()
         summaries = self._names.summaries, self._partitions[1]
         await self._control.sync()
         known = await resumed(commits, self._connection, summaries)
@@ -110,11 +110,11 @@ class ObserveRole:
             observer.start(offset, clock, End.read(metadata))
             self._observers[tp] = observer
             self._pacing.note(tp, clock.r // observer.pane_ms)
-            self._next[tp] = starts[tp] = offset
+            self._next[tp] = offset
             self._seen_at[tp] = now
             self.series.show(tp, clock.w)
         await self._pace(anew=True)
-        return starts
+        return {tp: self._next[tp] for tp in known}
 
     async def _pace(self, *, anew: bool = False) -> None:
         """Hold what is too far ahead; a new lease holds nothing yet."""

@@ -20,6 +20,7 @@ from types import MappingProxyType
 
 import structlog
 
+from detectors.errors import DriftlineError
 from stream.bisect import BISECT
 
 __all__ = ["SUPERVISED", "Supervisor", "ask_for", "end_with_supervisor", "role_command"]
@@ -32,7 +33,6 @@ _BISECT_CRASHES = 3
 _POLL_SECONDS = 0.1
 _ASKED_BYTES_MAX = 4_096
 _FINAL = (2, 3, 4)
-_KILLED = 70
 # Who is not up yet has no handler, and nothing to finish.
 _ASKED_TO_END = (signal.SIGTERM, signal.SIGINT)
 
@@ -69,7 +69,7 @@ def end_with_supervisor() -> None:
         with contextlib.suppress(OSError):  # what we asked for was not read any more
             while os.read(0, 1):
                 pass
-        os._exit(70)
+        os._exit(DriftlineError.exit_code)
 
     threading.Thread(target=watch, daemon=True, name="supervisor-watch").start()
 
@@ -171,7 +171,7 @@ class Supervisor:
                 code = child.process.wait()
             if code and -code not in _ASKED_TO_END:
                 log.error("role did not stop well", role=child.role, code=code)
-                found = found or (code if code > 0 else _KILLED)
+                found = found or (code if code > 0 else DriftlineError.exit_code)
         return found
 
 

@@ -116,8 +116,7 @@ def body_of(frame: _Frame, leaves: Leaves, rows_max: int) -> Body | None:
     found = _places(frame, len(leaves.all), leaves.buffers)
     if found is None or not 0 < found.rows <= rows_max:
         return None
-    nothing = [leaf.node for leaf in leaves.all if leaf.kind == NOTHING]
-    if (found.nulls[nothing] != found.rows).any():
+    if (found.nulls[leaves.nothing] != found.rows).any():
         return None
     return found if (found.sizes >= _needed(leaves, found)).all() else None
 

@@ -48,10 +48,14 @@ class Leaf(NamedTuple):
 
 
 class Leaves(NamedTuple):
-    """Hold the columns of a schema, in the order of their nodes; one dictionary is of one."""
+    """Hold the columns of a schema, in the order of their nodes; one dictionary is of one.
+
+    `nothing` are the nodes of those that hold nothing but missing values.
+    """
 
     all: tuple[Leaf, ...]
     buffers: int
+    nothing: list[int]
 
 
 def leaves_of(schema: bytes) -> Leaves | None:
@@ -83,7 +87,8 @@ def leaves_of(schema: bytes) -> Leaves | None:
     dictionaries = [leaf.dictionary for leaf in found if leaf.dictionary >= 0]
     if len(set(dictionaries)) < len(dictionaries):
         return None
-    return Leaves(tuple(found), buffers)
+    nothing = [leaf.node for leaf in found if leaf.kind == NOTHING]
+    return Leaves(tuple(found), buffers, nothing)
 
 
 def _name_in(name: str, child: str) -> str:
